@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from octovid_django.models import VideoTask
+from octovid_django.sandbox import Sandbox
+from octovid_django.signals import (
+    video_completed,
+    video_failed,
+    video_progressed,
+    video_succeeded,
+)
+
+SIGNALS = {
+    "video_succeeded": video_succeeded,
+    "video_failed": video_failed,
+    "video_completed": video_completed,
+    "video_progressed": video_progressed,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--wheel-dir", help="where the wheel is that test_packaging looks into")
+
+
+@pytest.fixture
+def configure(settings: Any) -> Callable[..., None]:
+    """Change some keys of ``OCTOVID`` for this test: ``configure(TIMEOUT=1)``."""
+
+    def change(**values: Any) -> None:
+        settings.OCTOVID = {**settings.OCTOVID, **values}
+
+    return change
+
+
+@pytest.fixture
+def sandbox(configure: Callable[..., None]) -> Iterator[Sandbox]:
+    """A gateway on a socket that the settings point at."""
+    with Sandbox() as sandbox:
+        configure(BASE_URL=sandbox.url, API_KEY=sandbox.api_key)
+        yield sandbox
+
+
+@pytest.fixture
+def received() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What receivers of every signal are called with, in order: ``(name, arguments)``."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+    receivers = []
+    for name, signal in SIGNALS.items():
+
+        def receive(sender: object, name: str = name, **arguments: Any) -> None:
+            assert sender is VideoTask
+            arguments.pop("signal")
+            calls.append((name, arguments))
+
+        signal.connect(receive)
+        receivers.append((signal, receive))
+    yield calls
+    for signal, receive in receivers:
+        signal.disconnect(receive)

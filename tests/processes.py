@@ -1,0 +1,160 @@
+"""Real sites in real processes: a new Django project, its commands and its qcluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+RECEIVERS = """
+import json
+import os
+
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class ShopConfig(AppConfig):
+    name = "shop"
+
+    def ready(self):
+        from octovid_django import signals
+
+        for name in ("video_succeeded", "video_failed", "video_completed"):
+            getattr(signals, name).connect(self.receiver_of(name), weak=False)
+
+    def receiver_of(self, name):
+        def receive(sender, task, attempt, **kwargs):
+            line = json.dumps([name, task.task_id, task.status, attempt]) + "\\n"
+            with open(settings.BASE_DIR / "received.jsonl", "a") as file:
+                file.write(line)
+
+        return receive
+"""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
+    """Return what ``condition`` gives as soon as that is true; fail after ``seconds``."""
+    ends_at = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() >= ends_at:
+            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
+        time.sleep(0.2)
+
+
+def readme_settings() -> str:
+    """The settings that the README tells a new user to write."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return next(block for block in blocks if "INSTALLED_APPS" in block)
+
+
+class Site:
+    """A project made with ``django-admin startproject``, with the README's settings.
+
+    Args:
+        path: An empty directory for it.
+        gateway_url: Where its gateway is.
+        q_cluster: What its ``Q_CLUSTER`` has beside the README's.
+        octovid: What its ``OCTOVID`` has beside the README's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        gateway_url: str,
+        *,
+        q_cluster: dict[str, Any] | None = None,
+        octovid: dict[str, Any] | None = None,
+    ) -> None:
+        self.path = path
+        self._clusters: list[subprocess.Popen[bytes]] = []
+        self._env = os.environ | {"OCTOVID_API_KEY": "sandbox-key"}
+        self._env.pop("DJANGO_SETTINGS_MODULE", None)
+        self._run(sys.executable, "-m", "django", "startproject", "mysite", ".")
+        (path / "shop").mkdir()
+        (path / "shop" / "__init__.py").touch()
+        (path / "shop" / "apps.py").write_text(RECEIVERS)
+        with (path / "mysite" / "settings.py").open("a") as file:
+            file.write(readme_settings())
+            file.write('\nINSTALLED_APPS += ["shop.apps.ShopConfig"]\n')
+            file.write(f"OCTOVID |= { ({'BASE_URL': gateway_url} | (octovid or {}))!r}\n")
+            file.write(f"Q_CLUSTER |= {(q_cluster or {})!r}\n")
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``manage.py`` with these arguments to its end."""
+        return self._run(sys.executable, "manage.py", *arguments)
+
+    def python(self, code: str) -> str:
+        """Return what this code prints in the site's shell."""
+        result = self.manage("shell", "-v", "0", "-c", code)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``octovid_status --json`` tells."""
+        report: dict[str, Any] = json.loads(self.manage("octovid_status", "--json").stdout)
+        return report
+
+    def received(self) -> list[list[Any]]:
+        """Return what the receivers were called with: signal, task id, status, attempt."""
+        path = self.path / "received.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def log(self) -> str:
+        """Return what the qclusters have printed."""
+        return (self.path / "qcluster.log").read_text()
+
+    def wake(self) -> None:
+        """Queue a tick, so that a test need not wait for django-q2's first look at schedules."""
+        self.python(
+            "from octovid_django.wakeup import wake; wake('octovid_django.tasks.refresh_due')"
+        )
+
+    def start_qcluster(self) -> subprocess.Popen[bytes]:
+        """Start a real qcluster, the leader of a process group of its own."""
+        with (self.path / "qcluster.log").open("ab") as log:
+            cluster = subprocess.Popen(
+                [sys.executable, "manage.py", "qcluster"],
+                cwd=self.path,
+                env=self._env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._clusters.append(cluster)
+        return cluster
+
+    def kill(self, cluster: subprocess.Popen[bytes]) -> None:
+        """Kill a qcluster with all its processes by SIGKILL."""
+        with suppress(ProcessLookupError):
+            os.killpg(cluster.pid, signal.SIGKILL)
+        cluster.wait(10)
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        for cluster in self._clusters:
+            self.kill(cluster)
