@@ -1,0 +1,214 @@
+"""One question to the gateway: the query call, with a deadline, a size limit and no redirects."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from octovid_django import __version__
+from octovid_django.conf import octovid_settings
+from octovid_django.deadline import DeadlineAdapter, deadline
+from octovid_django.exceptions import (
+    OctovidAnswerError,
+    OctovidAuthenticationError,
+    OctovidBaseURLError,
+    OctovidConnectionError,
+    OctovidError,
+    OctovidGatewayError,
+    OctovidRateLimitError,
+    OctovidRedirectError,
+    OctovidTaskError,
+    OctovidTaskNotFoundError,
+    OctovidTimeoutError,
+)
+from octovid_django.snapshot import TaskSnapshot
+
+QUERY_PATH = "/v1/video/generations/"
+USER_AGENT = f"octovid-django/{__version__}"
+
+_CHUNK_BYTES = 16 * 1024
+_MAX_SAID = 300
+
+
+class _BearerAuth(AuthBase):
+    """The key, read when it is sent. An explicit auth also keeps ``~/.netrc`` out."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {octovid_settings.API_KEY}"
+        return request
+
+
+@cache
+def _session(pid: int) -> requests.Session:
+    """The session of the process ``pid``: a fork must not share its parent's connections."""
+    session = requests.Session()
+    session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
+    session.auth = _BearerAuth()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, DeadlineAdapter(pool_maxsize=octovid_settings.CONCURRENCY))
+    return session
+
+
+def query_task(task_id: str) -> TaskSnapshot:
+    """Ask the gateway about one task (``GET {BASE_URL}/v1/video/generations/{task_id}``).
+
+    Safe to call from several threads, and after a fork.
+
+    Args:
+        task_id: The id that the creation call returned.
+
+    Returns:
+        What the gateway says.
+
+    Raises:
+        OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
+        OctovidAccountError: Asking about other tasks meets the same trouble (401, 403, 404, 429).
+        OctovidTaskError: The trouble is this task's (``task_not_exist``, an answer that cannot
+            be understood, or one of more than ``MAX_ANSWER_BYTES``).
+        OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
+    """
+    status, headers, body = _get(task_id)
+    if not 200 <= status < 300:
+        raise _error(status, headers, body)
+    return TaskSnapshot.from_answer(
+        _decode(body),
+        base_url=octovid_settings.BASE_URL,
+        link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
+    )
+
+
+def _url(task_id: str) -> str:
+    # quote() leaves dots alone, but a segment of nothing else would climb up the path.
+    segment = quote(task_id, safe="") if task_id.strip(".") else task_id.replace(".", "%2E")
+    return octovid_settings.BASE_URL.rstrip("/") + QUERY_PATH + segment
+
+
+def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
+    session = _session(os.getpid())
+    url = _url(task_id)
+    prepared = session.prepare_request(requests.Request("GET", url))
+    prepared.url = url  # requests has decoded the dots again
+    timeout = octovid_settings.TIMEOUT
+    environment = session.merge_environment_settings(
+        url, proxies={}, stream=True, verify=None, cert=None
+    )
+    try:
+        with (
+            deadline(timeout),
+            session.send(prepared, timeout=timeout, allow_redirects=False, **environment) as answer,
+        ):
+            return answer.status_code, answer.headers, _read(answer)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise _connection_error(error, timeout) from None
+
+
+def _read(answer: requests.Response) -> bytes:
+    limit = octovid_settings.MAX_ANSWER_BYTES
+    body = bytearray()
+    for chunk in answer.iter_content(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > limit:
+            raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
+    return bytes(body)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        # A gateway that repeats the key in an answer must not get it stored.
+        text = body.decode("utf-8-sig").replace(octovid_settings.API_KEY, "***")
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise OctovidAnswerError("the gateway's answer is not JSON") from None
+
+
+def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError:
+    """What an answer with an error status means (CONTRACT.md, "Errors")."""
+    try:
+        answer = _decode(body)
+    except OctovidAnswerError:
+        answer = None
+    fields = answer if isinstance(answer, dict) else {}
+    if fields.get("code") == "task_not_exist":
+        return OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
+    said = f"the gateway answered {status} {_phrase(status)}{_said(fields)}"
+    if status in (401, 403):
+        return OctovidAuthenticationError(f'{said}. Check OCTOVID["API_KEY"] and its quota')
+    if status == 404:
+        return OctovidBaseURLError(f'{said}. Check OCTOVID["BASE_URL"]')
+    if status == 429:
+        return OctovidRateLimitError(said, retry_after=_retry_after(headers))
+    if 300 <= status < 400:
+        return OctovidRedirectError(f"{said}{_target(headers)}. It was not followed")
+    return OctovidGatewayError(said) if status >= 500 else OctovidTaskError(said)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(not a standard status)"
+
+
+def _said(fields: Mapping[str, Any]) -> str:
+    error = fields.get("error")
+    message = (error if isinstance(error, dict) else fields).get("message")
+    return f": {message[:_MAX_SAID]}" if isinstance(message, str) and message else ""
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    try:
+        parts = urlsplit(headers.get("Location", ""))
+    except ValueError:
+        return ""
+    return f", pointing at {parts.scheme}://{parts.hostname}" if parts.hostname else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """``Retry-After``, in seconds or as a date; ``None`` where it is absent or makes no sense."""
+    value = headers.get("Retry-After", "").strip()
+    try:
+        if value.isdecimal():
+            return timedelta(seconds=int(value))
+        moment = parsedate_to_datetime(value)
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc) - datetime.now(timezone.utc)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _connection_error(error: BaseException, timeout: float) -> OctovidConnectionError:
+    causes = _causes(error)
+    if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in causes):
+        return OctovidTimeoutError(f"no whole answer from the gateway within {timeout:g} s")
+    reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
+        reasons.append("the answer broke off")
+    reason = reasons[-1] if reasons else type(causes[-1]).__name__
+    return OctovidConnectionError(f"no answer from the gateway: {reason}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """``error`` and all that it came from, also as urllib3 and requests wrap it."""
+    found: list[BaseException] = []
+    pending = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause not in found:
+            found.append(cause)
+            wrapped = (cause.__cause__, cause.__context__, getattr(cause, "reason", None))
+            related = (*wrapped, *cause.args)
+            pending += [part for part in related if isinstance(part, BaseException)]
+    return found

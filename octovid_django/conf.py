@@ -1,0 +1,150 @@
+"""The app's settings: one dict, ``OCTOVID``, read live, so that ``override_settings`` works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from octovid_django.exceptions import OctovidSettingsError
+
+T = TypeVar("T")
+Validator = Callable[[object], "str | None"]
+"""Returns what to write instead of a wrong value, ``None`` for a right one."""
+
+YEAR = 31_536_000
+
+Q_OPTIONS: dict[str, Any] = {"save": False, "ack_failure": True}
+"""Of the app's tasks at django-q2: they neither fill the site's result table, nor are they
+delivered again when they fail. What is lost falls due again by itself."""
+
+
+def _api_key(value: object) -> str | None:
+    # What an HTTP header can carry: a newline from a file is the usual mistake.
+    if isinstance(value, str) and value and value.isascii() and value.isprintable():
+        return None if " " not in value else "the key alone, without spaces"
+    return "the gateway's API key, a string without line breaks"
+
+
+def _base_url(value: object) -> str | None:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) and value.isprintable() else None
+        is_right = (
+            parts is not None
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not (parts.query or parts.fragment or "@" in parts.netloc or " " in parts.geturl())
+        )
+    except ValueError:
+        is_right = False
+    return None if is_right else 'an http(s) URL like "https://octopusx.ai", without "?", "#", "@"'
+
+
+def _cluster(value: object) -> str | None:
+    is_right = value is None or (isinstance(value, str) and bool(value.strip()))
+    return None if is_right else "the name of a django-q2 cluster, or None"
+
+
+def _seconds(minimum: float, maximum: float) -> Validator:
+    def validate(value: object) -> str | None:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and minimum <= value <= maximum:  # type: ignore[operator]
+            return None
+        return f"a number of seconds from {minimum} to {maximum}"
+
+    return validate
+
+
+def _count(minimum: int, maximum: int) -> Validator:
+    def validate(value: object) -> str | None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if is_whole and minimum <= value <= maximum:  # type: ignore[operator]
+            return None
+        return f"a whole number from {minimum} to {maximum}"
+
+    return validate
+
+
+def configured() -> Mapping[str, Any]:
+    """Return the site's ``OCTOVID`` as it stands, empty where there is none.
+
+    Raises:
+        OctovidSettingsError: It is not a dict.
+    """
+    value = getattr(settings, "OCTOVID", {})
+    if not isinstance(value, Mapping):
+        raise OctovidSettingsError('OCTOVID is not a dict: write OCTOVID = {"API_KEY": "…"}')
+    return value
+
+
+class Setting(Generic[T]):
+    """One key of ``OCTOVID``: reading it gives the site's value or the default, validated.
+
+    Args:
+        default: What holds where the site says nothing; a wrong one makes the key required.
+        validate: Says what to write instead of a wrong value.
+    """
+
+    name: str
+
+    def __init__(self, default: T, validate: Validator) -> None:
+        self.default = default
+        self.validate = validate
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> T:
+        value: T = configured().get(self.name, self.default)
+        wanted = self.validate(value)
+        if wanted is None:
+            return value
+        # The value itself stays out of the message: it may be the key.
+        trouble = "is missing" if value in (None, "") else "is wrong"
+        raise OctovidSettingsError(f'OCTOVID["{self.name}"] {trouble}: it must be {wanted}')
+
+
+class OctovidSettings:
+    """The settings, by name. Reading one raises ``OctovidSettingsError`` where it is wrong."""
+
+    API_KEY = Setting("", _api_key)
+    """The gateway's Bearer token."""
+    BASE_URL = Setting("https://octopusx.ai", _base_url)
+    """The gateway."""
+    TIMEOUT = Setting(10.0, _seconds(0.1, 300))
+    """Seconds for one whole answer, from connecting to the last byte."""
+    MAX_ANSWER_BYTES = Setting(32 * 1024 * 1024, _count(1024, 1024**3))
+    """An answer larger than this, unpacked, is an error."""
+    POLL_INTERVAL = Setting(15.0, _seconds(1, 3600))
+    """Seconds between two looks at one task."""
+    CONCURRENCY = Setting(32, _count(1, 1000))
+    """Requests in flight per worker process."""
+    BATCH_SIZE = Setting(500, _count(1, 10_000))
+    """Rows claimed at once."""
+    GIVE_UP_AFTER = Setting(259_200.0, _seconds(60, 10 * YEAR))
+    """Seconds without an end until a task is ``LOST``."""
+    LINK_LIFETIME = Setting(43_200.0, _seconds(1, 10 * YEAR))
+    """Seconds a link lives when it does not say so itself."""
+    CLUSTER = Setting[str | None](None, _cluster)
+    """The django-q2 cluster that does the work, where a site runs several."""
+
+    def validate(self) -> None:
+        """Raise ``OctovidSettingsError`` for the first setting that is missing or wrong."""
+        for name in SETTINGS:
+            getattr(self, name)
+
+
+octovid_settings = OctovidSettings()
+
+SETTINGS: dict[str, Setting[Any]] = {
+    name: setting for name, setting in vars(OctovidSettings).items() if isinstance(setting, Setting)
+}
+
+
+def nearest_name(name: object) -> str | None:
+    """Return the known key that ``name`` most likely stands for."""
+    return next(iter(get_close_matches(str(name).upper(), SETTINGS, n=1)), None)

@@ -1,0 +1,263 @@
+"""What is known of each task, and of the gateway."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.validators import MaxValueValidator
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
+from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
+
+MAX_TASK_ID_LENGTH = 191
+
+OVERDUE_AFTER = timedelta(minutes=2)
+"""How long a look at a task may be late before something must be wrong."""
+
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def validate_task_id(task_id: object) -> str:
+    """Return ``task_id`` if a gateway can have given it.
+
+    Raises:
+        OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
+    """
+    if not isinstance(task_id, str) or not task_id:
+        raise OctovidTaskIdError("a task id is a string of at least one character")
+    if len(task_id) > MAX_TASK_ID_LENGTH:
+        raise OctovidTaskIdError(
+            f"the task id {task_id[:20]}… has {len(task_id)} characters, "
+            f"the gateway's have at most {MAX_TASK_ID_LENGTH}"
+        )
+    if not task_id.isprintable() or " " in task_id:
+        raise OctovidTaskIdError(f"the task id {task_id!r} holds white space or control characters")
+    return task_id
+
+
+def validate_metadata(metadata: object) -> dict[str, Any]:
+    """Return ``metadata`` if it is a JSON object.
+
+    Raises:
+        OctovidMetadataError: It is not a dict, or holds what JSON does not.
+    """
+    if not isinstance(metadata, dict):
+        raise OctovidMetadataError(f"metadata is a dict, not {type(metadata).__name__}")
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        text.encode()  # not with half a surrogate pair
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OctovidMetadataError(f"metadata is not JSON: {error}") from None
+    if _ESCAPED_NUL.search(text):
+        raise OctovidMetadataError("metadata holds a NUL character, which databases refuse")
+    return metadata
+
+
+class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
+    def active(self) -> VideoTaskQuerySet:
+        """Tasks that have not ended."""
+        return self.filter(status__in=ACTIVE_STATUSES)
+
+    def finished(self) -> VideoTaskQuerySet:
+        """Tasks that have ended, ``LOST`` ones too."""
+        return self.filter(status__in=FINAL_STATUSES)
+
+    def succeeded(self) -> VideoTaskQuerySet:
+        """Tasks whose video was made."""
+        return self.filter(status=TaskStatus.SUCCESS)
+
+    def failed(self) -> VideoTaskQuerySet:
+        """Tasks that ended without a video: ``FAILURE`` and ``LOST``."""
+        return self.filter(status__in=FINAL_STATUSES - {TaskStatus.SUCCESS})
+
+    def due(self, at: datetime | None = None) -> VideoTaskQuerySet:
+        """Tasks to be looked at by ``at`` (default: now) that nobody is looking at."""
+        return self.filter(next_poll_at__lte=at or timezone.now())
+
+    def overdue(self) -> VideoTaskQuerySet:
+        """Tasks that should have been looked at two minutes ago: nothing refreshes."""
+        return self.due(timezone.now() - OVERDUE_AFTER)
+
+    def undelivered(self) -> VideoTaskQuerySet:
+        """Tasks that have ended, but whose end the site's receivers have not taken yet."""
+        return self.filter(completed_at__isnull=False, delivered_at__isnull=True)
+
+    def abandoned(self) -> VideoTaskQuerySet:
+        """Undelivered tasks whose delivery was given up, because receivers kept on failing."""
+        return self.undelivered().filter(next_delivery_at__isnull=True)
+
+
+class VideoTaskManager(models.Manager["VideoTask"]):
+    def track(self, task_id: str, *, metadata: dict[str, Any] | None = None) -> VideoTask:
+        """Follow a task of the gateway to its end. Doing so twice is doing so once.
+
+        Args:
+            task_id: The id that the gateway's creation call returned.
+            metadata: The site's own, any JSON object. Of a task that is tracked already, it
+                replaces the keys that it names.
+
+        Returns:
+            The task; a new one is due at once.
+
+        Raises:
+            OctovidTaskIdError: No gateway can have given this id.
+            OctovidMetadataError: ``metadata`` is no JSON object.
+        """
+        if metadata is not None:
+            validate_metadata(metadata)
+        task, is_new = self.get_or_create(
+            task_id=validate_task_id(task_id),
+            defaults={"metadata": metadata or {}, "next_poll_at": timezone.now()},
+        )
+        if metadata and not is_new:
+            using = router.db_for_write(VideoTask)
+            with transaction.atomic(using=using):
+                task = self.using(using).select_for_update().get(pk=task.pk)
+                task.metadata |= metadata
+                task.save(update_fields=["metadata", "updated_at"])
+        return task
+
+
+class VideoTask(models.Model):
+    """A video generation task, as the gateway last told of it.
+
+    The row is the truth: ``next_poll_at`` and ``next_delivery_at`` are both timetable and lease.
+    Who pushes one of them ahead owns the row's next look, or the delivery of its end, until then.
+    """
+
+    task_id = models.CharField(_("task id"), max_length=MAX_TASK_ID_LENGTH, unique=True)
+    status = models.CharField(
+        _("status"), max_length=16, choices=TaskStatus, default=TaskStatus.NOT_START
+    )
+    progress = models.PositiveSmallIntegerField(
+        _("progress"), default=0, validators=[MaxValueValidator(100)], help_text=_("in percent")
+    )
+    fail_reason = models.TextField(_("reason of the failure"), blank=True)
+    upstream_status = models.CharField(
+        _("upstream status"),
+        max_length=64,
+        blank=True,
+        help_text=_("the channel's own word, as it was sent"),
+    )
+    video_url = models.TextField(_("video link"), blank=True)
+    video_url_expires_at = models.DateTimeField(_("video link expires at"), null=True, blank=True)
+    duration = models.PositiveIntegerField(
+        _("duration"), null=True, blank=True, help_text=_("of the video, in seconds")
+    )
+    resolution = models.CharField(_("resolution"), max_length=64, blank=True)
+    ratio = models.CharField(_("aspect ratio"), max_length=64, blank=True)
+    total_tokens = models.BigIntegerField(_("tokens"), null=True, blank=True)
+    submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    payload = models.JSONField(
+        _("payload"), null=True, blank=True, help_text=_("what the gateway last answered")
+    )
+    metadata = models.JSONField(
+        _("metadata"), default=dict, blank=True, help_text=_("the site's own")
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    tracked_at = models.DateTimeField(
+        _("tracked since"),
+        default=timezone.now,
+        editable=False,
+        help_text=_("when its time to end began: when it was created, or taken back as alive"),
+    )
+    polled_at = models.DateTimeField(_("last look"), null=True, blank=True)
+    poll_count = models.PositiveIntegerField(_("looks"), default=0)
+    next_poll_at = models.DateTimeField(
+        _("next look"), null=True, blank=True, help_text=_("none: the task is no longer polled")
+    )
+    error_count = models.PositiveIntegerField(
+        _("errors"), default=0, help_text=_("in a row, while asking")
+    )
+    last_error = models.TextField(_("last error"), blank=True)
+    not_found_count = models.PositiveIntegerField(
+        _("not found"), default=0, help_text=_("answers in a row that the task does not exist")
+    )
+    not_found_since = models.DateTimeField(_("not found since"), null=True, blank=True)
+    link_awaited_since = models.DateTimeField(_("link awaited since"), null=True, blank=True)
+
+    completed_at = models.DateTimeField(_("end seen at"), null=True, blank=True)
+    delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
+    delivery_attempts = models.PositiveIntegerField(_("delivery attempts"), default=0)
+    delivery_error = models.TextField(_("delivery error"), blank=True)
+    next_delivery_at = models.DateTimeField(_("next delivery"), null=True, blank=True)
+
+    objects = VideoTaskManager.from_queryset(VideoTaskQuerySet)()
+
+    class Meta:
+        verbose_name = _("video task")
+        verbose_name_plural = _("video tasks")
+        ordering = ["-created_at", "-pk"]
+        indexes = [
+            models.Index(fields=["next_poll_at"], name="octovid_due"),
+            models.Index(fields=["next_delivery_at"], name="octovid_undelivered"),
+            models.Index(fields=["status", "-created_at"], name="octovid_status"),
+            models.Index(fields=["-created_at", "-id"], name="octovid_created"),
+            models.Index(fields=["completed_at"], name="octovid_completed"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="octovid_progress_is_percentage",
+                condition=Q(progress__gte=0, progress__lte=100),
+            ),
+            models.CheckConstraint(
+                name="octovid_finished_is_not_polled",
+                condition=~Q(status__in=sorted(FINAL_STATUSES)) | Q(next_poll_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.task_id
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the task has ended, and is no longer polled."""
+        return TaskStatus(self.status).is_final
+
+    @property
+    def is_link_expired(self) -> bool:
+        """Whether there was a link to the video that is dead by now."""
+        expires_at = self.video_url_expires_at
+        return bool(self.video_url) and expires_at is not None and expires_at <= timezone.now()
+
+    @property
+    def has_video(self) -> bool:
+        """Whether there is a link to the video that is alive."""
+        return bool(self.video_url) and not self.is_link_expired
+
+
+class GatewayState(models.Model):
+    """How things stand with one account at the gateway."""
+
+    name = models.CharField(_("account"), max_length=64, unique=True, default="default")
+    last_tick_at = models.DateTimeField(_("last tick"), null=True, blank=True)
+    last_answer_at = models.DateTimeField(_("last answer"), null=True, blank=True)
+    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+    pause_reason = models.TextField(_("reason of the pause"), blank=True)
+    pause_count = models.PositiveIntegerField(
+        _("pauses"), default=0, help_text=_("in a row, without an answer between them")
+    )
+
+    class Meta:
+        verbose_name = _("gateway state")
+        verbose_name_plural = _("gateway states")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no task is to be asked about for now."""
+        return self.paused_until is not None and self.paused_until > timezone.now()

@@ -1,0 +1,83 @@
+"""Single values as gateways send them; where there is nothing to read, a reader gives ``None``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+Json = Any  # what json.loads returns
+
+MAX_TEXT = 2_000
+MAX_WORD = 64
+MAX_INTEGER = 2**31 - 1
+MAX_BIG_INTEGER = 2**63 - 1
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return ``text`` without the characters that a database refuses (NUL, lone surrogates)."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def read_text(value: Json, limit: int = MAX_TEXT) -> str | None:
+    """Read a string of at most ``limit`` characters that is not blank."""
+    return storable(value[:limit]).strip() or None if isinstance(value, str) else None
+
+
+def read_word(value: Json) -> str | None:
+    """Read a short string that is not blank."""
+    return read_text(value, MAX_WORD)
+
+
+def read_number(value: Json) -> float | None:
+    """Read a finite number, also where it stands in a string. Integers come back exact."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value[:MAX_WORD])
+        except ValueError:
+            return None
+    if isinstance(value, int):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def natural(maximum: int) -> Callable[[Json], int | None]:
+    """Return a reader of whole numbers from 0 to ``maximum``."""
+
+    def read(value: Json) -> int | None:
+        number = read_number(value)
+        return round(number) if number is not None and 0 <= number <= maximum else None
+
+    return read
+
+
+def read_percent(value: Json) -> int | None:
+    """Read a percentage as an integer from 0 to 100, with or without its sign."""
+    number = read_number(value.strip().removesuffix("%") if isinstance(value, str) else value)
+    return None if number is None else int(min(max(number, 0), 100))
+
+
+def read_moment(value: Json) -> datetime | None:
+    """Read a Unix time in seconds, or in milliseconds where seconds would be after the year 5000.
+
+    Returns:
+        An aware time in UTC.
+    """
+    number = read_number(value)
+    if number is None or not 0 < number < 1e14:
+        return None
+    return datetime.fromtimestamp(number if number < 1e11 else number / 1000, tz=timezone.utc)
+
+
+def later(moment: datetime, delay: timedelta) -> datetime | None:
+    """Return the time ``delay`` after ``moment``, where there is such a time."""
+    try:
+        return moment + delay
+    except OverflowError:
+        return None

@@ -1,0 +1,180 @@
+"""``OCTOVID``, as the code reads it: live, typed, and with words to help where it is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from octovid_django.conf import SETTINGS, configured, nearest_name, octovid_settings
+from octovid_django.exceptions import OctovidError, OctovidSettingsError
+
+SECRET = "sk-a-very-secret-key"
+
+DEFAULTS = {
+    "API_KEY": "",  # stands for none: the key is required
+    "BASE_URL": "https://octopusx.ai",
+    "TIMEOUT": 10,
+    "MAX_ANSWER_BYTES": 33_554_432,
+    "POLL_INTERVAL": 15,
+    "CONCURRENCY": 32,
+    "BATCH_SIZE": 500,
+    "GIVE_UP_AFTER": 259_200,
+    "LINK_LIFETIME": 43_200,
+    "CLUSTER": None,
+}
+
+WRONG = [
+    ("API_KEY", 7, "the gateway's API key, a string"),
+    ("API_KEY", f"{SECRET}\n", "without line breaks"),
+    ("API_KEY", f"Bearer {SECRET}", "the key alone, without spaces"),
+    ("API_KEY", f"{SECRET}é", "the gateway's API key"),
+    ("BASE_URL", 7, "an http(s) URL"),
+    ("BASE_URL", "octopusx.ai", "an http(s) URL"),
+    ("BASE_URL", "ftp://octopusx.ai", "an http(s) URL"),
+    ("BASE_URL", "https://", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai:port", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai:0", "an http(s) URL"),
+    ("BASE_URL", "https://[octopusx.ai", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai/?a=b", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai/#a", "an http(s) URL"),
+    ("BASE_URL", "https://user:password@octopusx.ai", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai/a b", "an http(s) URL"),
+    ("BASE_URL", "https://octopusx.ai\n", "an http(s) URL"),
+    ("TIMEOUT", "10", "a number of seconds from 0.1 to 300"),
+    ("TIMEOUT", 301, "a number of seconds from 0.1 to 300"),
+    ("TIMEOUT", -1, "a number of seconds from 0.1 to 300"),
+    ("TIMEOUT", True, "a number of seconds from 0.1 to 300"),
+    ("TIMEOUT", math.nan, "a number of seconds from 0.1 to 300"),
+    ("TIMEOUT", math.inf, "a number of seconds from 0.1 to 300"),
+    ("MAX_ANSWER_BYTES", 1e6, "a whole number from 1024"),
+    ("POLL_INTERVAL", 0.5, "a number of seconds from 1 to 3600"),
+    ("CONCURRENCY", 1.5, "a whole number from 1 to 1000"),
+    ("CONCURRENCY", True, "a whole number from 1 to 1000"),
+    ("BATCH_SIZE", 10_001, "a whole number from 1 to 10000"),
+    ("GIVE_UP_AFTER", 59, "a number of seconds from 60"),
+    ("LINK_LIFETIME", [], "a number of seconds from 1"),
+    ("CLUSTER", "", "the name of a django-q2 cluster, or None"),
+    ("CLUSTER", 7, "the name of a django-q2 cluster, or None"),
+]
+
+
+def test_the_keys_and_their_defaults_are_those_that_are_documented() -> None:
+    assert {name: setting.default for name, setting in SETTINGS.items()} == DEFAULTS
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"API_KEY"}))
+@override_settings(OCTOVID={})
+def test_a_key_that_the_site_leaves_out_has_its_default(name: str) -> None:
+    assert getattr(octovid_settings, name) == DEFAULTS[name]
+
+
+def test_a_site_without_the_dict_has_all_the_defaults(settings: Any) -> None:
+    del settings.OCTOVID
+
+    assert configured() == {}
+    assert octovid_settings.BASE_URL == "https://octopusx.ai"
+
+
+def test_every_read_is_live() -> None:
+    for seconds in (3, 4):
+        with override_settings(OCTOVID={"TIMEOUT": seconds}):
+            assert octovid_settings.TIMEOUT == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_KEY", SECRET),
+        ("BASE_URL", "http://127.0.0.1:8999"),
+        ("BASE_URL", "https://octopusx.ai/behind/a/proxy/"),
+        ("BASE_URL", "https://[::1]:8999"),
+        ("TIMEOUT", 0.1),
+        ("TIMEOUT", 300),
+        ("POLL_INTERVAL", 1),
+        ("CONCURRENCY", 1),
+        ("CLUSTER", "videos"),
+        ("CLUSTER", None),
+    ],
+)
+def test_a_right_value_is_read_as_it_was_written(
+    configure: Callable[..., None], name: str, value: Any
+) -> None:
+    configure(**{name: value})
+
+    assert getattr(octovid_settings, name) == value
+    octovid_settings.validate()
+
+
+@pytest.mark.parametrize(("name", "value", "wanted"), WRONG)
+def test_a_wrong_value_raises_what_names_the_key_and_says_what_to_write(
+    configure: Callable[..., None], name: str, value: Any, wanted: str
+) -> None:
+    configure(**{name: value})
+
+    with pytest.raises(OctovidSettingsError) as caught:
+        getattr(octovid_settings, name)
+
+    text = str(caught.value)
+    assert text.startswith(f'OCTOVID["{name}"]')
+    assert wanted in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize(("name", "value"), [("TIMEOUT", 0), ("CONCURRENCY", 0), ("BATCH_SIZE", 0)])
+def test_a_zero_is_called_wrong_and_not_missing(
+    configure: Callable[..., None], name: str, value: Any
+) -> None:
+    configure(**{name: value})
+
+    with pytest.raises(OctovidSettingsError, match="is wrong"):
+        getattr(octovid_settings, name)
+
+
+@pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
+def test_a_key_that_is_not_there_is_called_missing(given: dict[str, Any]) -> None:
+    with (
+        override_settings(OCTOVID=given),
+        pytest.raises(OctovidSettingsError, match=r'^OCTOVID\["API_KEY"\] is missing'),
+    ):
+        octovid_settings.validate()
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_validating_raises_whichever_setting_is_wrong(
+    configure: Callable[..., None], name: str
+) -> None:
+    configure(**{name: object()})
+
+    with pytest.raises(OctovidSettingsError, match=name):
+        octovid_settings.validate()
+
+
+@pytest.mark.parametrize("value", [None, "sk-key", ["API_KEY"], 7])
+def test_what_is_no_dict_is_said_to_be_none(value: object) -> None:
+    with (
+        override_settings(OCTOVID=value),
+        pytest.raises(OctovidError, match=r'write OCTOVID = \{"API_KEY": "…"\}') as caught,
+    ):
+        configured()
+    assert "sk-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("API-KEY", "API_KEY"),
+        ("api_key", "API_KEY"),
+        ("APIKEY", "API_KEY"),
+        ("BASEURL", "BASE_URL"),
+        ("POLL_INTERVALL", "POLL_INTERVAL"),
+        ("GIVE_UP", "GIVE_UP_AFTER"),
+        ("FAVOURITE_COLOUR", None),
+        (7, None),
+    ],
+)
+def test_the_nearest_known_key_is_found(written: object, meant: str | None) -> None:
+    assert nearest_name(written) == meant

@@ -1,0 +1,382 @@
+"""The rows: how a task gets in, what is asked of them, and what the database itself refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models.signals import pre_save
+
+from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
+from octovid_django.exceptions import OctovidTaskIdError
+from octovid_django.models import GatewayState, VideoTask
+
+ROOT = Path(__file__).resolve().parent.parent
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+LINK = "https://cdn.example/video.mp4"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as clock:
+        yield clock
+
+
+def create(task_id: str, **values: Any) -> VideoTask:
+    return VideoTask.objects.create(task_id=task_id, **values)
+
+
+def ids(queryset: Any) -> set[str]:
+    return {task.task_id for task in queryset}
+
+
+class TestTracking:
+    def test_a_new_task_is_due_at_once(self, clock: time_machine.Coordinates) -> None:
+        task = VideoTask.objects.track("cgt-1", metadata={"order": 7})
+
+        task.refresh_from_db()
+        assert (task.task_id, task.status, task.progress) == ("cgt-1", "NOT_START", 0)
+        assert (task.metadata, task.payload) == ({"order": 7}, None)
+        assert task.next_poll_at == task.created_at == task.tracked_at == NOW
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    def test_the_site_need_not_know_anything_of_it(self) -> None:
+        assert VideoTask.objects.track("cgt-1").metadata == {}
+
+    def test_twice_is_once(self, clock: time_machine.Coordinates) -> None:
+        first = VideoTask.objects.track("cgt-1")
+        clock.shift(60)
+        again = VideoTask.objects.track("cgt-1")
+
+        again.refresh_from_db()
+        assert (again.pk, again.next_poll_at) == (first.pk, NOW)
+        assert VideoTask.objects.count() == 1
+
+    def test_twice_leaves_an_ended_task_ended(self) -> None:
+        create("cgt-1", status=TaskStatus.SUCCESS, progress=100)
+
+        task = VideoTask.objects.track("cgt-1", metadata={"order": 7})
+
+        task.refresh_from_db()
+        assert (task.status, task.next_poll_at) == ("SUCCESS", None)
+
+    def test_twice_replaces_the_keys_of_the_metadata_that_it_names(self) -> None:
+        VideoTask.objects.track("cgt-1", metadata={"order": 7, "size": "S"})
+
+        VideoTask.objects.track("cgt-1", metadata={"size": "L", "colour": None})
+        VideoTask.objects.track("cgt-1")
+        VideoTask.objects.track("cgt-1", metadata={})
+
+        metadata = VideoTask.objects.get().metadata
+        assert metadata == {"order": 7, "size": "L", "colour": None}
+
+    def test_twice_writes_nothing_of_what_a_worker_may_be_writing(self) -> None:
+        VideoTask.objects.track("cgt-1")
+
+        def finish(sender: object, instance: VideoTask, **_: Any) -> None:
+            VideoTask.objects.filter(pk=instance.pk).update(status="SUCCESS", next_poll_at=None)
+
+        pre_save.connect(finish, sender=VideoTask)
+        try:
+            VideoTask.objects.track("cgt-1", metadata={"order": 7})
+        finally:
+            pre_save.disconnect(finish, sender=VideoTask)
+
+        task = VideoTask.objects.get()
+        assert (task.status, task.metadata) == ("SUCCESS", {"order": 7})
+
+    @pytest.mark.parametrize(
+        "task_id",
+        [
+            "cgt-20260412163502-x8k2m",
+            "task_xxxxx",
+            "sora-2:task_01k9",
+            "a/b?c#d%2e..",
+            "..",
+            "видео",
+            "x" * 191,
+        ],
+    )
+    def test_every_id_that_a_gateway_can_give_is_taken(self, task_id: str) -> None:
+        VideoTask.objects.track(task_id)
+
+        assert VideoTask.objects.get().task_id == task_id
+
+    @pytest.mark.parametrize(
+        ("task_id", "reason"),
+        [
+            ("", "at least one character"),
+            (None, "is a string"),
+            (7, "is a string"),
+            (b"cgt-1", "is a string"),
+            ("x" * 192, "has 192 characters, the gateway's have at most 191"),
+            ("cgt 1", "white space"),
+            (" cgt-1", "white space"),
+            ("cgt-1\n", "control characters"),
+            ("cgt\u2028-1", "white space"),
+            ("cgt\x00", "control characters"),
+            ("cgt\ud800", "control characters"),
+        ],
+    )
+    def test_an_id_that_no_gateway_can_have_given_is_refused(
+        self, task_id: Any, reason: str
+    ) -> None:
+        with pytest.raises(OctovidTaskIdError, match=reason) as caught:
+            VideoTask.objects.track(task_id)
+
+        assert isinstance(caught.value, ValueError)
+        assert "\n" not in str(caught.value)
+        assert not VideoTask.objects.exists()
+
+    def test_ids_that_differ_only_by_case_are_two_tasks(self) -> None:
+        VideoTask.objects.track("cgt-x8k2m", metadata={"order": 1})
+        VideoTask.objects.track("cgt-X8K2M", metadata={"order": 2})
+
+        assert VideoTask.objects.get(task_id="cgt-x8k2m").metadata == {"order": 1}
+        assert VideoTask.objects.get(task_id="cgt-X8K2M").metadata == {"order": 2}
+
+    @pytest.mark.parametrize("metadata", ["order", [1], 7, (("order", 7),), False])
+    def test_metadata_that_is_no_dict_is_refused(self, metadata: Any) -> None:
+        with pytest.raises(TypeError, match="metadata is a dict"):
+            VideoTask.objects.track("cgt-1", metadata=metadata)
+
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("value", [{1, 2}, b"bytes", float("nan"), float("inf")], ids=repr)
+    def test_metadata_that_json_cannot_hold_is_refused(self, value: object) -> None:
+        with pytest.raises(TypeError), transaction.atomic():
+            VideoTask.objects.track("cgt-1", metadata={"value": value})
+
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [{"order": "\x00"}, {"order": ["\ud800"]}, {"\x00": 7}],
+        ids=["NUL", "lone surrogate", "NUL in a key"],
+    )
+    def test_metadata_that_not_every_database_can_hold_is_refused(
+        self, metadata: dict[str, Any]
+    ) -> None:
+        with pytest.raises(TypeError), transaction.atomic():
+            VideoTask.objects.track("cgt-1", metadata=metadata)
+
+        assert not VideoTask.objects.exists()
+
+
+class TestQueryset:
+    def test_active_and_finished_share_out_all_statuses(self) -> None:
+        for status in TaskStatus:
+            create(status.value, status=status)
+
+        assert ids(VideoTask.objects.active()) == ACTIVE_STATUSES
+        assert ids(VideoTask.objects.finished()) == FINAL_STATUSES
+        assert ids(VideoTask.objects.succeeded()) == {"SUCCESS"}
+        assert ids(VideoTask.objects.failed()) == {"FAILURE", "LOST"}
+
+    @pytest.mark.usefixtures("clock")
+    def test_due_is_what_is_to_be_looked_at_by_now(self) -> None:
+        create("late", next_poll_at=NOW - timedelta(seconds=1))
+        create("now", next_poll_at=NOW)
+        create("soon", next_poll_at=NOW + timedelta(seconds=1))
+        create("never", next_poll_at=None)
+
+        assert ids(VideoTask.objects.due()) == {"late", "now"}
+        assert ids(VideoTask.objects.due(NOW - timedelta(seconds=1))) == {"late"}
+
+    @pytest.mark.usefixtures("clock")
+    def test_overdue_is_what_should_have_been_looked_at_two_minutes_ago(self) -> None:
+        create("overdue", next_poll_at=NOW - timedelta(seconds=120))
+        create("late", next_poll_at=NOW - timedelta(seconds=119))
+        create("never", next_poll_at=None)
+
+        assert ids(VideoTask.objects.overdue()) == {"overdue"}
+
+    def test_undelivered_is_what_has_ended_unheard_and_abandoned_what_stays_so(self) -> None:
+        create("running", next_poll_at=NOW)
+        create("waiting", status="SUCCESS", completed_at=NOW, next_delivery_at=NOW)
+        create("given up", status="FAILURE", completed_at=NOW)
+        create("delivered", status="SUCCESS", completed_at=NOW, delivered_at=NOW)
+
+        assert ids(VideoTask.objects.undelivered()) == {"waiting", "given up"}
+        assert ids(VideoTask.objects.abandoned()) == {"given up"}
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("active", "finished", "succeeded", "failed"),
+            *("due", "overdue", "undelivered", "abandoned"),
+        ],
+    )
+    def test_every_method_can_be_chained(self, name: str) -> None:
+        started_on_the_manager = getattr(VideoTask.objects, name)()
+        chained = getattr(VideoTask.objects.filter(progress=0).order_by("pk"), name)()
+
+        assert list(started_on_the_manager.active().due()) == []
+        assert list(getattr(chained, name)().filter(progress=0)) == []
+
+    @pytest.mark.usefixtures("clock")
+    def test_methods_narrow_each_other(self) -> None:
+        create("due", next_poll_at=NOW)
+        create("waiting", next_poll_at=NOW + timedelta(seconds=9))
+        create("ended", status="SUCCESS")
+
+        assert ids(VideoTask.objects.active().due()) == {"due"}
+        assert ids(VideoTask.objects.due().finished()) == set()
+
+    def test_the_newest_come_first(self, clock: time_machine.Coordinates) -> None:
+        create("older")
+        clock.shift(1)
+        create("newer")
+        create("newest")
+
+        assert [task.task_id for task in VideoTask.objects.all()] == ["newest", "newer", "older"]
+
+
+class TestProperties:
+    @pytest.mark.parametrize("status", TaskStatus)
+    def test_is_finished_is_whether_the_status_is_an_end(self, status: TaskStatus) -> None:
+        assert VideoTask(status=status.value).is_finished == (status in FINAL_STATUSES)
+
+    @pytest.mark.parametrize(
+        ("url", "lives", "has_video", "is_link_expired"),
+        [
+            (LINK, timedelta(seconds=1), True, False),
+            (LINK, timedelta(0), False, True),
+            (LINK, timedelta(seconds=-1), False, True),
+            (LINK, None, True, False),
+            ("", timedelta(seconds=1), False, False),
+            ("", timedelta(seconds=-1), False, False),
+            ("", None, False, False),
+        ],
+    )
+    @pytest.mark.usefixtures("clock")
+    def test_a_link_is_alive_until_it_expires(
+        self, *, url: str, lives: timedelta | None, has_video: bool, is_link_expired: bool
+    ) -> None:
+        expires_at = None if lives is None else NOW + lives
+        task = VideoTask(video_url=url, video_url_expires_at=expires_at)
+
+        assert (task.has_video, task.is_link_expired) == (has_video, is_link_expired)
+
+    def test_a_link_dies_while_one_looks_at_it(self, clock: time_machine.Coordinates) -> None:
+        task = VideoTask(video_url=LINK, video_url_expires_at=NOW + timedelta(hours=12))
+        assert task.has_video
+
+        clock.shift(timedelta(hours=12))
+
+        assert (task.has_video, task.is_link_expired) == (False, True)
+
+    def test_the_gateway_is_paused_until_its_time_comes(
+        self, clock: time_machine.Coordinates
+    ) -> None:
+        state = GatewayState(paused_until=NOW + timedelta(seconds=15))
+        assert state.is_paused
+        assert not GatewayState().is_paused
+
+        clock.shift(15)
+
+        assert not state.is_paused
+
+    def test_a_task_is_shown_by_its_id(self) -> None:
+        assert str(VideoTask(task_id="cgt-1")) == "cgt-1"
+        assert str(GatewayState()) == "default"
+
+
+class TestDatabase:
+    def test_refuses_a_second_task_with_the_same_id(self) -> None:
+        create("cgt-1")
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            create("cgt-1")
+
+    @pytest.mark.parametrize("progress", [-1, 101])
+    def test_refuses_a_progress_that_is_no_percentage(self, progress: int) -> None:
+        create("cgt-1")
+
+        with pytest.raises(DatabaseError), transaction.atomic():
+            VideoTask.objects.update(progress=progress)
+
+        assert VideoTask.objects.get().progress == 0
+
+    @pytest.mark.parametrize("progress", [0, 100])
+    def test_takes_every_percentage(self, progress: int) -> None:
+        create("cgt-1", progress=progress)
+
+        assert VideoTask.objects.get().progress == progress
+
+    @pytest.mark.parametrize("status", sorted(FINAL_STATUSES))
+    def test_refuses_a_finished_task_that_is_still_polled(self, status: str) -> None:
+        create("cgt-1", next_poll_at=NOW)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            VideoTask.objects.update(status=status)
+
+        VideoTask.objects.update(status=status, next_poll_at=None)
+        assert VideoTask.objects.get().is_finished
+
+    def test_takes_an_active_task_that_is_no_longer_polled(self) -> None:
+        create("cgt-1", status=TaskStatus.QUEUED, next_poll_at=None)
+
+        assert not VideoTask.objects.due().exists()
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            ["next_poll_at"],
+            ["next_delivery_at"],
+            ["status", "created_at"],
+            ["created_at", "id"],
+            ["completed_at"],
+            ["task_id"],
+        ],
+        ids=" ".join,
+    )
+    def test_has_an_index_for_what_is_asked(self, columns: list[str]) -> None:
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, VideoTask._meta.db_table)
+
+        assert columns in [
+            each["columns"] for each in found.values() if each["index"] or each["unique"]
+        ]
+
+
+class TestMigrations:
+    def test_are_complete(self) -> None:
+        call_command("makemigrations", "octovid_django", check=True, dry_run=True, verbosity=0)
+
+    @pytest.mark.parametrize("field", ["AutoField", "SmallAutoField"])
+    def test_are_complete_on_a_site_with_another_kind_of_primary_key(self, field: str) -> None:
+        program = f"""
+import django
+from django.conf import settings
+from django.core.management import call_command
+from tests import settings as tests
+
+values = {{name: value for name, value in vars(tests).items() if name.isupper()}}
+settings.configure(**values, DEFAULT_AUTO_FIELD="django.db.models.{field}")
+django.setup()
+call_command("makemigrations", "octovid_django", "--check", "--dry-run")
+"""
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": "sqlite://:memory:"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "No changes detected" in result.stdout
