@@ -1,0 +1,18 @@
+from django.apps import AppConfig
+from django.core.checks import Tags, register
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+from octovid_django.checks import check_cluster, check_settings
+from octovid_django.schedules import ensure_schedule
+
+
+class OctovidDjangoConfig(AppConfig):
+    name = "octovid_django"
+    verbose_name = _("OctopusX videos")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        register(check_settings, Tags.compatibility)
+        register(check_cluster, Tags.compatibility)
+        post_migrate.connect(ensure_schedule, sender=self)

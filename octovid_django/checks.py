@@ -1,0 +1,192 @@
+"""What is wrong with the site's settings, and what to write instead."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+
+from octovid_django.conf import (
+    SETTINGS,
+    configured,
+    nearest_name,
+    octovid_settings,
+)
+from octovid_django.exceptions import OctovidSettingsError
+
+Q_RETRY = 60
+"""django-q2's default for ``Q_CLUSTER["retry"]``, in seconds."""
+TICK_NEEDS = 10
+"""Seconds that a tick needs beside ``TIMEOUT``."""
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Check ``OCTOVID``: every key is known, every value is right, the key does not travel bare."""
+    try:
+        given = configured()
+    except OctovidSettingsError as error:
+        return [Error(str(error), id="octovid_django.E002")]
+    return [
+        *_missing_key(given),
+        *_unknown_keys(given),
+        *_wrong_values(given),
+        *_plain_http(),
+        *_naive_times(),
+    ]
+
+
+def check_cluster(**_: Any) -> list[CheckMessage]:
+    """Check that django-q2 is there, runs the schedule, and lets a tick end in time."""
+    if not apps.is_installed("django_q"):
+        return [
+            Error(
+                "django-q2 is not installed: nothing would refresh the tasks",
+                hint='Add "django_q" to INSTALLED_APPS.',
+                id="octovid_django.E005",
+            )
+        ]
+    clusters = _clusters(getattr(settings, "Q_CLUSTER", {}))
+    try:
+        name = octovid_settings.CLUSTER
+        timeout = octovid_settings.TIMEOUT
+    except OctovidSettingsError:
+        return []  # check_settings tells
+    if name is not None and name not in clusters:
+        return [
+            Error(
+                f'OCTOVID["CLUSTER"] is "{name}", but Q_CLUSTER has no cluster of that name',
+                hint=f'Write {" or ".join(clusters)}, or add it to Q_CLUSTER["ALT_CLUSTERS"].',
+                id="octovid_django.E006",
+            )
+        ]
+    # Without a name, django-q2 gives the schedule to the cluster that is named like the site.
+    name = name or next(iter(clusters))
+    cluster = clusters[name]
+    return [*_tick_fits(name, cluster, timeout), *_schedule_runs(name, cluster)]
+
+
+def _missing_key(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    if not given.get("API_KEY"):
+        yield Error(
+            'OCTOVID["API_KEY"] is missing: the gateway answers nobody without one',
+            hint='Write OCTOVID = {"API_KEY": "…"}, better still read it from the environment.',
+            id="octovid_django.E001",
+        )
+
+
+def _unknown_keys(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for name in given:
+        if name not in SETTINGS:
+            nearest = nearest_name(name)
+            yield Error(
+                f'OCTOVID["{name}"] is not a setting of octovid-django',
+                hint=f'Did you mean "{nearest}"?'
+                if nearest
+                else f"There are {', '.join(SETTINGS)}.",
+                id="octovid_django.E003",
+            )
+
+
+def _wrong_values(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for name, setting in SETTINGS.items():
+        if name in given and not (name == "API_KEY" and not given[name]):
+            wanted = setting.validate(given[name])
+            if wanted:
+                yield Error(
+                    f'OCTOVID["{name}"] is wrong',
+                    hint=f"Write {wanted}.",
+                    id="octovid_django.E004",
+                )
+
+
+def _plain_http() -> Iterator[CheckMessage]:
+    try:
+        parts = urlsplit(octovid_settings.BASE_URL)
+    except OctovidSettingsError:
+        return
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        yield CheckWarning(
+            'OCTOVID["BASE_URL"] is plain http: the API key travels unencrypted',
+            hint="Write https://.",
+            id="octovid_django.W001",
+        )
+
+
+def _naive_times() -> Iterator[CheckMessage]:
+    if not settings.USE_TZ:
+        yield Error(
+            "USE_TZ is False: octovid-django compares times of the gateway with the site's",
+            hint="Write USE_TZ = True.",
+            id="octovid_django.E009",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _clusters(q_cluster: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings of every cluster, by its name; the site's own comes first."""
+    site = q_cluster.get("name", "default")
+    clusters = {q_cluster.get("cluster_name", site): q_cluster}
+    for name, conf in (q_cluster.get("ALT_CLUSTERS") or {}).items():
+        clusters[name] = {**q_cluster, **conf}
+    return clusters
+
+
+def _tick_fits(name: str, cluster: Mapping[str, Any], timeout: float) -> Iterator[CheckMessage]:
+    q_timeout, q_retry = cluster.get("timeout"), cluster.get("retry", Q_RETRY)
+    example = 'Write Q_CLUSTER = {"timeout": 90, "retry": 120, …}.'
+    if not q_timeout:
+        yield CheckWarning(
+            f'Q_CLUSTER["timeout"] of {name} is not set: a receiver that hangs holds its worker',
+            hint=example,
+            id="octovid_django.W002",
+        )
+    elif q_timeout >= q_retry:
+        yield Error(
+            f'Q_CLUSTER["timeout"] of {name} is {q_timeout}, not less than "retry" ({q_retry}): '
+            "django-q2 would start again what is still running",
+            hint=example,
+            id="octovid_django.E007",
+        )
+    shortest = min(q_timeout or q_retry, q_retry)
+    if shortest < timeout + TICK_NEEDS:
+        yield Error(
+            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}: a tick does not fit, '
+            f'it needs {TICK_NEEDS} seconds and OCTOVID["TIMEOUT"] ({timeout:g})',
+            hint=example,
+            id="octovid_django.E008",
+        )
+
+
+def _schedule_runs(name: str, cluster: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    if cluster.get("scheduler") is False:
+        yield CheckWarning(
+            f'Q_CLUSTER["scheduler"] of {name} is False: nothing runs the schedule',
+            hint='Remove it, or name another cluster in OCTOVID["CLUSTER"].',
+            id="octovid_django.W003",
+        )
+    site = cluster.get("name", "default")
+    if octovid_settings.CLUSTER is None and name != site:
+        yield CheckWarning(
+            f"The cluster {name} is not named like the site ({site}): django-q2 runs no schedule "
+            "in it that names no cluster",
+            hint=f'Write OCTOVID = {{"CLUSTER": "{name}", …}}.',
+            id="octovid_django.W004",
+        )
+    if cluster.get("sync"):
+        yield CheckWarning(
+            'Q_CLUSTER["sync"] is on: receivers run inside the refresh, and nothing in parallel',
+            hint="Remove it outside of tests.",
+            id="octovid_django.W005",
+        )

@@ -1,0 +1,108 @@
+"""What is wrong, for those who must hear of it before their customers do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django_q.models import Schedule
+
+from octovid_django import schedules
+from octovid_django.conf import octovid_settings
+from octovid_django.exceptions import OctovidSettingsError
+from octovid_django.models import OVERDUE_AFTER, VideoTask
+from octovid_django.pause import gateway_state
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong."""
+
+    code: str
+    """A stable word for programs: ``settings``, ``schedule``, ``paused``, ``overdue``,
+    ``abandoned`` or ``undelivered``."""
+    message: str
+    """What it is and what to do, in one line, in the active language."""
+
+
+def problems() -> list[Problem]:
+    """Return what is wrong now, the gravest first; nothing is what it should be."""
+    found = [_settings(), _schedule(), _paused() or _overdue(), _abandoned(), _undelivered()]
+    return [problem for problem in found if problem]
+
+
+def _settings() -> Problem | None:
+    try:
+        octovid_settings.validate()
+    except OctovidSettingsError as error:
+        return Problem("settings", str(error))
+    return None
+
+
+def _schedule() -> Problem | None:
+    rows = Schedule.objects.filter(name=schedules.NAME)
+    if not rows.exists():
+        return Problem(
+            "schedule",
+            _("There is no schedule “%(name)s”: run “manage.py migrate”.")
+            % {"name": schedules.NAME},
+        )
+    if not rows.exclude(repeats=0).exists():
+        return Problem(
+            "schedule",
+            _("The schedule “%(name)s” is switched off: set its repeats to -1.")
+            % {"name": schedules.NAME},
+        )
+    return None
+
+
+def _paused() -> Problem | None:
+    state = gateway_state()
+    if not state.pause_count or not state.paused_until:
+        return None
+    until = date_format(timezone.localtime(state.paused_until), "DATETIME_FORMAT")
+    return Problem(
+        "paused",
+        _("Polling is paused, the next try is due at %(until)s: %(reason)s")
+        % {"until": until, "reason": state.pause_reason},
+    )
+
+
+def _overdue() -> Problem | None:
+    count = VideoTask.objects.overdue().count()
+    if not count:
+        return None
+    message = ngettext(
+        "%(count)d task is overdue: nothing refreshes. Is “manage.py qcluster” running?",
+        "%(count)d tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?",
+        count,
+    )
+    return Problem("overdue", message % {"count": count})
+
+
+def _abandoned() -> Problem | None:
+    count = VideoTask.objects.abandoned().count()
+    if not count:
+        return None
+    message = ngettext(
+        "The end of %(count)d task was not delivered: its receivers kept on failing.",
+        "The ends of %(count)d tasks were not delivered: their receivers kept on failing.",
+        count,
+    )
+    return Problem("abandoned", message % {"count": count})
+
+
+def _undelivered() -> Problem | None:
+    late = timezone.now() - OVERDUE_AFTER
+    count = VideoTask.objects.undelivered().filter(next_delivery_at__lte=late).count()
+    if not count:
+        return None
+    message = ngettext(
+        "The end of %(count)d task waits to be delivered. Is “manage.py qcluster” running?",
+        "The ends of %(count)d tasks wait to be delivered. Is “manage.py qcluster” running?",
+        count,
+    )
+    return Problem("undelivered", message % {"count": count})

@@ -1,0 +1,41 @@
+"""What the commands share: trouble is one line on stderr and exit code 1, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+
+from octovid_django.exceptions import OctovidError, one_line
+from octovid_django.models import VideoTask, validate_task_id
+
+
+class OctovidCommand(BaseCommand):
+    """A command that says in one line what is wrong, settings included."""
+
+    requires_system_checks = ()  # they tell of the settings in many lines
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except OctovidError as error:
+            raise CommandError(str(error)) from error
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(one_line(f"{error} (has “manage.py migrate” been run?)")) from error
+
+    def tracked(self, task_ids: list[str]) -> list[VideoTask]:
+        """Return the tasks with these ids, in this order.
+
+        Raises:
+            OctovidTaskIdError: One of them cannot be an id.
+            CommandError: One of them is not tracked.
+        """
+        task_ids = [validate_task_id(task_id.strip()) for task_id in task_ids]
+        found = {task.task_id: task for task in VideoTask.objects.filter(task_id__in=task_ids)}
+        missing = [task_id for task_id in task_ids if task_id not in found]
+        if missing:
+            raise CommandError(
+                f"not tracked: {', '.join(missing)}. “manage.py octovid_track {missing[0]}” does."
+            )
+        return [found[task_id] for task_id in task_ids]

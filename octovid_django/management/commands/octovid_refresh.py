@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from octovid_django.conf import octovid_settings
+from octovid_django.management.base import OctovidCommand
+from octovid_django.management.watch import task_view
+from octovid_django.models import VideoTask
+from octovid_django.pause import gateway_state
+from octovid_django.refresh import RefreshSummary, refresh_due, refresh_tasks
+
+WATCH_SECONDS = 1.0
+
+
+class Command(OctovidCommand):
+    help = (
+        "Ask the gateway about the tasks that are due, or about those that are named, now. "
+        "A site whose “manage.py qcluster” runs does not need this."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("task_ids", metavar="TASK_ID", nargs="*", help="default: what is due")
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="go on, and show progress, until every task has ended or Ctrl-C is pressed",
+        )
+
+    def handle(self, *, task_ids: list[str], watch: bool, **options: Any) -> None:
+        octovid_settings.validate()
+        named = self.tracked(task_ids)
+        if watch:
+            self._watch(named or list(VideoTask.objects.active().order_by("pk")))
+            return
+        summary = refresh_tasks(named) if named else refresh_due()
+        self.stdout.write(
+            f"asked about {summary.asked}: {summary.changed} changed, "
+            f"{summary.completed} ended, {summary.failed} failed"
+        )
+        if summary.failed or (not summary.asked and gateway_state().is_paused):
+            raise CommandError(self._why(named, summary))
+
+    def _why(self, named: list[VideoTask], summary: RefreshSummary) -> str:
+        state = gateway_state()
+        if state.pause_count:
+            return f"polling is paused: {state.pause_reason}"
+        failing = VideoTask.objects.filter(error_count__gt=0).order_by("-polled_at")
+        if named:
+            failing = failing.filter(pk__in=[task.pk for task in named])
+        task = failing.first()
+        why = f"; {task.task_id}: {task.last_error}" if task else ""
+        return f"asking about {summary.failed} of {summary.asked} failed{why}"
+
+    def _watch(self, tasks: list[VideoTask]) -> None:
+        watched = VideoTask.objects.filter(pk__in=[task.pk for task in tasks]).order_by("pk")
+        if not tasks:
+            self.stdout.write("no task is active")
+        try:
+            with task_view(self.stdout) as show:
+                show(watched.all())
+                while watched.active().exists():
+                    refresh_due()
+                    show(watched.all())
+                    time.sleep(WATCH_SECONDS)
+                show(watched.all())
+        except KeyboardInterrupt:
+            self.stdout.write("stopped watching; the tasks go on")

@@ -1,0 +1,78 @@
+"""``manage.py octovid_sandbox``: a gateway on this machine, for demos."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from octovid_django.sandbox import Sandbox
+
+BANNER = """\
+The sandbox gateway listens at {url}. Ctrl-C stops it, and its tasks end with it.
+
+The settings to use:
+
+    OCTOVID = {settings}
+
+Create a task (in metadata, "outcome": "FAILURE" makes it fail):
+
+    curl {url}/v1/video/generations -H {authorization} -d {order}
+"""
+ORDER = {"model": "sandbox-video", "metadata": {"outcome": "SUCCESS", "run_seconds": 6}}
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
+        raise ArgumentTypeError("a port is a number from 0 (any free one) to 65535")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = "Runs a gateway on this machine that makes no videos but answers like one that does."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--port", type=_port, default=8999, help="0 is any free one (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--api-key",
+            default="sandbox-key",
+            help="the Bearer token that it accepts (default: %(default)s)",
+        )
+
+    def handle(self, *, port: int, api_key: str, **options: Any) -> None:
+        # Explicitly, because a shell's background jobs ignore SIGINT.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        try:
+            with self._sandbox(port, api_key) as sandbox:
+                self.stdout.write(self._banner(sandbox))
+                self.stdout.flush()
+                sandbox.serve_forever()
+        except KeyboardInterrupt:
+            self.stdout.write("The sandbox gateway has stopped.")
+
+    def _sandbox(self, port: int, api_key: str) -> Sandbox:
+        try:
+            return Sandbox(port=port, api_key=api_key)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} cannot be used ({error.strerror}): "
+                "choose another one with --port, or --port 0 for any that is free."
+            ) from None
+
+    def _banner(self, sandbox: Sandbox) -> str:
+        return BANNER.format(
+            url=sandbox.url,
+            settings=json.dumps({"BASE_URL": sandbox.url, "API_KEY": sandbox.api_key}),
+            authorization=shlex.quote(f"Authorization: Bearer {sandbox.api_key}"),
+            order=shlex.quote(json.dumps(ORDER)),
+        )

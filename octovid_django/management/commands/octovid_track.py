@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from octovid_django.conf import octovid_settings
+from octovid_django.management.base import OctovidCommand
+from octovid_django.models import VideoTask, validate_task_id
+
+
+def _json_object(value: str) -> dict[str, Any]:
+    try:
+        metadata = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"--metadata {value!r} is not JSON: {error}") from None
+    if not isinstance(metadata, dict):
+        raise CommandError(f'--metadata {value!r} is not a JSON object like {{"order": 7}}')
+    return metadata
+
+
+class Command(OctovidCommand):
+    help = "Follow video tasks of the gateway to their end."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "task_ids",
+            metavar="TASK_ID",
+            nargs="+",
+            help="what the gateway's creation call returned",
+        )
+        parser.add_argument(
+            "--metadata",
+            metavar="JSON",
+            help='what the site wants to know of these tasks, a JSON object like {"order": 7}',
+        )
+
+    def handle(self, *, task_ids: list[str], metadata: str | None, **options: Any) -> None:
+        octovid_settings.validate()
+        task_ids = [validate_task_id(task_id.strip()) for task_id in task_ids]
+        values = None if metadata is None else _json_object(metadata)
+        for task_id in task_ids:
+            is_known = VideoTask.objects.filter(task_id=task_id).exists()
+            task = VideoTask.objects.track(task_id, metadata=values)
+            self.stdout.write(f"{task_id}: {f'known, {task.status}' if is_known else 'tracked'}")

@@ -1,0 +1,76 @@
+"""Tasks in the terminal: a progress bar for each where rich is installed, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+
+from octovid_django.models import VideoTask
+
+try:
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+except ImportError:  # the extra "watch"
+    Progress = None  # type: ignore[assignment,misc]
+
+Show = Callable[[Iterable[VideoTask]], None]
+
+
+@contextmanager
+def task_view(stdout: OutputWrapper) -> Iterator[Show]:
+    """Give a function that shows tasks as they are now, as often as it is called."""
+    if Progress is not None and stdout.isatty():
+        with _bars() as show:
+            yield show
+    else:
+        yield _lines(stdout)
+
+
+def _detail(task: VideoTask) -> str:
+    return task.fail_reason or task.last_error
+
+
+def _lines(stdout: OutputWrapper) -> Show:
+    shown: dict[int, str] = {}
+
+    def show(tasks: Iterable[VideoTask]) -> None:
+        for task in tasks:
+            line = f"{task.task_id}  {task.progress:3d} %  {task.status}  {_detail(task)}".rstrip()
+            if shown.get(task.pk) != line:
+                shown[task.pk] = line
+                stdout.write(line)
+                stdout.flush()
+
+    return show
+
+
+@contextmanager
+def _bars() -> Iterator[Show]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[status]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
+    with Progress(*columns) as progress:
+        bars: dict[int, TaskID] = {}
+
+        def show(tasks: Iterable[VideoTask]) -> None:
+            for task in tasks:
+                state: dict[str, Any] = {
+                    "completed": task.progress,
+                    "status": task.get_status_display(),
+                    "detail": _detail(task),
+                }
+                if task.pk in bars:
+                    progress.update(bars[task.pk], **state)
+                else:
+                    bars[task.pk] = progress.add_task(task.task_id, total=100, **state)
+                if task.is_finished:
+                    progress.stop_task(bars[task.pk])
+
+        yield show

@@ -1,0 +1,54 @@
+"""The schedule that django-q2's cluster works by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps as installed_apps
+from django.apps.registry import Apps
+from django.db import connections, router
+
+from octovid_django.conf import Q_OPTIONS, octovid_settings
+from octovid_django.exceptions import OctovidSettingsError
+
+NAME = "octovid-refresh"
+FUNCTION = "octovid_django.tasks.refresh_due"
+MINUTES = "I"  # Schedule.MINUTES; historical models do not have it
+FOREVER = -1
+
+
+def ensure_schedule(*, using: str, apps: Apps = installed_apps, **_: Any) -> None:
+    """Create the schedule where there is none; a receiver of ``post_migrate``.
+
+    What an operator has edited stays: the interval, a pause, the cluster. Only a cluster that
+    ``OCTOVID["CLUSTER"]`` names wins over the row's.
+
+    Args:
+        using: The database that was migrated.
+        apps: As of the migration, which may have been one without django-q2.
+    """
+    try:
+        schedule_model = apps.get_model("django_q", "Schedule")
+    except LookupError:
+        return
+    if not router.allow_migrate_model(using, schedule_model):
+        return
+    if schedule_model._meta.db_table not in connections[using].introspection.table_names():
+        return
+    try:
+        cluster = octovid_settings.CLUSTER
+    except OctovidSettingsError:
+        cluster = None  # a check tells; migrating goes on
+    schedules = schedule_model._default_manager.using(using).filter(name=NAME)
+    if not schedules.exists():
+        schedules.create(
+            name=NAME,
+            func=FUNCTION,
+            kwargs=repr({"q_options": Q_OPTIONS}),
+            schedule_type=MINUTES,
+            minutes=1,
+            repeats=FOREVER,
+            cluster=cluster,
+        )
+    elif cluster:
+        schedules.update(cluster=cluster)

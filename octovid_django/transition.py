@@ -1,0 +1,167 @@
+"""What a row becomes by an answer, or by an error instead of one. Nothing is read or written."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from octovid_django.conf import octovid_settings
+from octovid_django.enums import STICKY_STATUSES, TaskStatus
+from octovid_django.exceptions import OctovidError, OctovidTaskNotFoundError
+from octovid_django.models import VideoTask
+from octovid_django.snapshot import TaskSnapshot
+
+LINK_GRACE = timedelta(minutes=1)
+"""How long a ``SUCCESS`` may be without a link until it is final without one."""
+LINK_POLL_INTERVAL = 15
+"""Seconds between two looks for that link, at most."""
+LONGEST_BACKOFF = 300
+"""Seconds between two looks at a task whose looks fail."""
+BACKOFF_JITTER = 0.2
+LOST_AFTER = timedelta(minutes=10)
+LOST_AFTER_LOOKS = 5
+"""How often in a row, and how long at least, the gateway denies a task until it is ``LOST``."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a row becomes: ``fields`` to write, and whether that is an end it had not reached."""
+
+    fields: dict[str, Any]
+    is_end: bool
+
+
+def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Transition:
+    """Return what ``task``, as it was claimed, becomes by ``snapshot``.
+
+    An end that the gateway declared stays: of such a task only the link is renewed. A task that
+    was ``LOST`` is taken back when it turns out alive or done.
+    """
+    fields: dict[str, Any] = {
+        **_looked_at(task, now),
+        "error_count": 0,
+        "last_error": "",
+        "not_found_count": 0,
+        "not_found_since": None,
+    }
+    if task.status in STICKY_STATUSES:
+        is_same_end = snapshot.status == task.status
+        return Transition(
+            fields | (_link(task, snapshot, now) if is_same_end else {}), is_end=False
+        )
+
+    told = {
+        name: getattr(snapshot, name) or getattr(task, name)
+        for name in (
+            *("upstream_status", "duration", "resolution", "ratio", "total_tokens"),
+            *("submitted_at", "started_at", "finished_at"),
+        )
+    }
+    status = snapshot.status or TaskStatus(task.status)
+    progress = task.progress if snapshot.progress is None else snapshot.progress
+    fields |= {**told, "payload": snapshot.payload, "progress": progress}
+
+    if status == TaskStatus.SUCCESS and not snapshot.video_url:
+        since = task.link_awaited_since or now
+        if now - since < LINK_GRACE:
+            return _alive(task, fields, _active_status(task), now, awaiting_since=since)
+    if status in STICKY_STATUSES:
+        if status == TaskStatus.SUCCESS:
+            fields |= {"progress": 100, **_link(task, snapshot, now)}
+        return _ended(fields, status, snapshot.fail_reason, now)
+    if status == TaskStatus.LOST:  # and the answer says nothing
+        return Transition(fields, is_end=False)
+    return _alive(task, fields, status, now)
+
+
+def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transition:
+    """Return what ``task``, as it was claimed, becomes when asking about it met ``error``."""
+    error_count = task.error_count + 1
+    fields: dict[str, Any] = {
+        **_looked_at(task, now),
+        "error_count": error_count,
+        "last_error": str(error),
+    }
+    if isinstance(error, OctovidTaskNotFoundError):
+        fields["not_found_count"] = task.not_found_count + 1
+        fields["not_found_since"] = task.not_found_since or now
+    if task.is_finished:
+        return Transition(fields, is_end=False)
+    is_denied = (
+        isinstance(error, OctovidTaskNotFoundError)
+        and fields["not_found_count"] >= LOST_AFTER_LOOKS
+        and now - fields["not_found_since"] >= LOST_AFTER
+    )
+    if is_denied or (_is_too_old(task, now) and error_count >= LOST_AFTER_LOOKS):
+        return _ended(fields, TaskStatus.LOST, str(error), now)
+    if task.next_poll_at is not None:
+        fields["next_poll_at"] = now + _backoff(error_count)
+    return Transition(fields, is_end=False)
+
+
+def _looked_at(task: VideoTask, now: datetime) -> dict[str, Any]:
+    return {"polled_at": now, "poll_count": task.poll_count + 1, "updated_at": now}
+
+
+def _alive(
+    task: VideoTask,
+    fields: dict[str, Any],
+    status: TaskStatus,
+    now: datetime,
+    *,
+    awaiting_since: datetime | None = None,
+) -> Transition:
+    is_taken_back = task.status == TaskStatus.LOST
+    if _is_too_old(task, now) and not is_taken_back:
+        days = octovid_settings.GIVE_UP_AFTER / 86_400
+        return _ended(fields, TaskStatus.LOST, f"no end within {days:g} days", now)
+    interval = octovid_settings.POLL_INTERVAL
+    if awaiting_since:
+        interval = min(interval, LINK_POLL_INTERVAL)
+    fields |= {"status": status, "link_awaited_since": awaiting_since}
+    if task.next_poll_at is not None or is_taken_back:
+        fields["next_poll_at"] = now + timedelta(seconds=interval)
+    if is_taken_back:
+        fields |= _undelivered(None) | {"tracked_at": now, "fail_reason": ""}
+    return Transition(fields, is_end=False)
+
+
+def _ended(
+    fields: dict[str, Any], status: TaskStatus, fail_reason: str, now: datetime
+) -> Transition:
+    end = {"status": status, "fail_reason": fail_reason, "next_poll_at": None}
+    return Transition(fields | end | _undelivered(now), is_end=True)
+
+
+def _undelivered(completed_at: datetime | None) -> dict[str, Any]:
+    return {
+        "completed_at": completed_at,
+        "delivered_at": None,
+        "delivery_attempts": 0,
+        "delivery_error": "",
+        "next_delivery_at": completed_at,
+        "link_awaited_since": None,
+    }
+
+
+def _link(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> dict[str, Any]:
+    if not snapshot.video_url or snapshot.video_url == task.video_url:
+        return {}
+    lifetime = timedelta(seconds=octovid_settings.LINK_LIFETIME)
+    expires_at = snapshot.video_url_expires_at or now + lifetime
+    return {"video_url": snapshot.video_url, "video_url_expires_at": expires_at}
+
+
+def _active_status(task: VideoTask) -> TaskStatus:
+    return TaskStatus.IN_PROGRESS if task.is_finished else TaskStatus(task.status)
+
+
+def _is_too_old(task: VideoTask, now: datetime) -> bool:
+    return now - task.tracked_at >= timedelta(seconds=octovid_settings.GIVE_UP_AFTER)
+
+
+def _backoff(error_count: int) -> timedelta:
+    seconds = min(octovid_settings.POLL_INTERVAL * 2.0 ** min(error_count - 1, 16), LONGEST_BACKOFF)
+    return timedelta(seconds=seconds * random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER))  # noqa: S311

@@ -1,0 +1,387 @@
+"""The admin, as a browser meets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from html import escape, unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.db.models.signals import pre_save
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from octovid_django.models import GatewayState, VideoTask
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+LINK = "https://cdn.example/video.mp4?Expires=1&Signature=2"
+HOSTILE = "<script>alert(1)</script>"
+LIST_URL = "admin:octovid_django_videotask_changelist"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def changelist(admin_client: Client) -> Callable[..., str]:
+    """The page with the list, filtered and searched as its address says."""
+
+    def get(**query: str) -> str:
+        response = admin_client.get(reverse(LIST_URL), query)
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
+
+
+@pytest.fixture
+def change_page(admin_client: Client) -> Callable[[VideoTask], str]:
+    def get(task: VideoTask) -> str:
+        response = admin_client.get(change_url(task))
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
+
+
+@pytest.fixture(params=["changelist", "change_page"])
+def page_of(
+    request: pytest.FixtureRequest,
+    changelist: Callable[..., str],
+    change_page: Callable[[VideoTask], str],
+) -> Callable[[VideoTask], str]:
+    """Each page that shows a task."""
+
+    def get(task: VideoTask) -> str:
+        return changelist() if request.param == "changelist" else change_page(task)
+
+    return get
+
+
+def change_url(task: VideoTask) -> str:
+    return reverse("admin:octovid_django_videotask_change", args=[task.pk])
+
+
+def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    return VideoTask.objects.create(task_id=task_id, **values)
+
+
+def links(page: str) -> list[str]:
+    """The tags of the links to videos."""
+    return re.findall(r'<a [^>]*target="_blank"[^>]*>', page)
+
+
+def columns(page: str, name: str) -> list[str]:
+    """The texts of one column of the list."""
+    cells = re.findall(rf'<t[dh] class="field-{name}[^"]*">(.*?)</t[dh]>', page)
+    return [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in cells]
+
+
+class TestTask:
+    def test_shows_its_id_status_and_progress(self, page_of: Callable[[VideoTask], str]) -> None:
+        page = page_of(create(status="IN_PROGRESS", progress=42))
+
+        assert "cgt-1" in page
+        assert "in progress" in page
+        assert re.search(r'<progress max="100" value="42" aria-label="[^"]+"></progress>', page)
+
+    def test_links_to_its_video_while_that_is_alive(
+        self, page_of: Callable[[VideoTask], str]
+    ) -> None:
+        task = create(
+            status="SUCCESS", video_url=LINK, video_url_expires_at=NOW + timedelta(hours=1)
+        )
+
+        (link,) = links(page_of(task))
+
+        assert f'href="{escape(LINK)}"' in link
+        assert "noopener" in re.search(r'rel="([^"]*)"', link)[1].split()
+
+    def test_says_that_its_link_has_expired(self, page_of: Callable[[VideoTask], str]) -> None:
+        page = page_of(create(status="SUCCESS", video_url=LINK, video_url_expires_at=NOW))
+
+        assert links(page) == []
+        assert "expired" in page
+        assert "cdn.example" not in page
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "javascript:alert(1)",
+            "JavaScript://cdn.example/%0aalert(1)",
+            "data:text/html,<script>alert(1)</script>",
+            "ftp://cdn.example/video.mp4",
+            "//cdn.example/video.mp4",
+        ],
+    )
+    def test_does_not_link_to_what_is_no_web_address(
+        self, page_of: Callable[[VideoTask], str], url: str
+    ) -> None:
+        page = page_of(create(status="SUCCESS", video_url=url))
+
+        assert links(page) == []
+        assert f'href="{escape(url)}"' not in page
+
+    def test_survives_a_link_that_cannot_be_read(self, page_of: Callable[[VideoTask], str]) -> None:
+        page = page_of(create(status="SUCCESS", video_url="https://[cdn.example/video.mp4"))
+
+        assert links(page) == []
+
+    @pytest.mark.parametrize(
+        "base_url", ["https://octopusx.ai", "https://octopusx.ai/", "https://octopusx.ai/proxy"]
+    )
+    def test_does_not_link_to_the_gateway_which_wants_its_key(
+        self, page_of: Callable[[VideoTask], str], configure: Callable[..., None], base_url: str
+    ) -> None:
+        configure(BASE_URL=base_url)
+        url = "https://octopusx.ai/v1/videos/cgt-1/content"
+
+        page = page_of(create(status="SUCCESS", video_url=url))
+
+        assert links(page) == []
+        assert "at the gateway" in page
+
+    @pytest.mark.parametrize("octovid", [None, {"BASE_URL": "octopusx.ai"}, {}])
+    def test_is_shown_whatever_is_wrong_with_the_settings(
+        self, page_of: Callable[[VideoTask], str], settings: Any, octovid: object
+    ) -> None:
+        settings.OCTOVID = octovid
+
+        assert "cgt-1" in page_of(create(status="SUCCESS", video_url=LINK))
+
+    def test_without_a_video_has_no_link(self, page_of: Callable[[VideoTask], str]) -> None:
+        assert links(page_of(create(status="QUEUED"))) == []
+
+    def test_has_every_text_of_others_escaped(self, page_of: Callable[[VideoTask], str]) -> None:
+        task = create(
+            HOSTILE.replace(" ", ""),
+            status="FAILURE",
+            fail_reason=HOSTILE,
+            upstream_status=HOSTILE,
+            video_url=f"https://cdn.example/{HOSTILE}\"onclick='alert(1)'",
+            resolution=HOSTILE,
+            ratio=HOSTILE,
+            payload={HOSTILE: [HOSTILE]},
+            metadata={HOSTILE: f"</textarea>{HOSTILE}"},
+            last_error=HOSTILE,
+            delivery_error=HOSTILE,
+        )
+
+        page = page_of(task)
+
+        assert HOSTILE not in page
+        assert "</textarea>&lt;script" not in page
+        assert "\"onclick='alert" not in page
+        assert escape(HOSTILE) in page
+
+
+class TestList:
+    def test_shows_the_newest_first(self, changelist: Callable[..., str]) -> None:
+        for number in (1, 2):
+            create(f"cgt-{number}")
+
+        assert columns(changelist(), "task_id") == ["cgt-2", "cgt-1"]
+
+    def test_shows_when_a_task_was_submitted_and_when_it_ended(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        create(submitted_at=NOW, completed_at=NOW + timedelta(minutes=5))
+
+        page = changelist()
+
+        assert columns(page, "submitted_at") == ["April 12, 2026, 4:35 p.m."]
+        assert columns(page, "completed_at") == ["April 12, 2026, 4:40 p.m."]
+
+    @pytest.mark.parametrize("field", ["fail_reason", "last_error", "delivery_error"])
+    def test_shows_the_trouble_of_a_task(self, changelist: Callable[..., str], field: str) -> None:
+        create(**{field: "too dark"})
+
+        assert columns(changelist(), "trouble") == ["too dark"]
+
+    def test_can_be_filtered_by_status(self, changelist: Callable[..., str]) -> None:
+        create("running", status="QUEUED")
+        create("lost", status="LOST")
+
+        assert columns(changelist(status__exact="LOST"), "task_id") == ["lost"]
+
+    def test_can_be_filtered_by_the_day_of_creation(self, changelist: Callable[..., str]) -> None:
+        create("today")
+        create("last year")
+        VideoTask.objects.filter(task_id="last year").update(created_at=NOW - timedelta(days=365))
+
+        page = changelist(created_at__gte="2026-04-12 00:00:00+00:00")
+
+        assert columns(page, "task_id") == ["today"]
+
+    @pytest.mark.parametrize("words", ["x8k2m", "too dark"])
+    def test_can_be_searched_by_id_and_reason(
+        self, changelist: Callable[..., str], words: str
+    ) -> None:
+        create("cgt-x8k2m", fail_reason="The picture is too dark")
+        create("cgt-other", fail_reason="refused")
+
+        assert columns(changelist(q=words), "task_id") == ["cgt-x8k2m"]
+
+    def test_costs_the_same_number_of_queries_however_long_it_is(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        def queries_for(count: int) -> int:
+            for number in range(VideoTask.objects.count(), count):
+                create(
+                    f"cgt-{number}",
+                    status="SUCCESS",
+                    video_url=LINK,
+                    payload={"number": number},
+                    metadata={"order": number},
+                )
+            with CaptureQueriesContext(connection) as captured:
+                assert len(columns(changelist(), "task_id")) == count
+            return len(captured)
+
+        changelist()  # what is looked up once a process is looked up here
+
+        assert queries_for(5) == queries_for(50)
+
+    def test_does_not_fetch_the_answers_of_the_gateway(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        create(payload={"large": "x" * 1000})
+
+        with CaptureQueriesContext(connection) as captured:
+            changelist()
+
+        asked = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
+        assert asked
+        assert not [sql for sql in asked if "payload" in sql]
+
+
+class TestChange:
+    def test_only_metadata_can_be_edited(self, change_page: Callable[[VideoTask], str]) -> None:
+        page = change_page(create(status="SUCCESS", payload={"status": "succeeded"}))
+
+        form = page[page.index('id="videotask_form"') :]
+        fields = re.findall(r"<(?:input|textarea|select)[^>]*>", form)
+        editable = [each for each in fields if not re.search(r'type="(hidden|submit)"', each)]
+        assert re.findall(r' name="([^"]+)"', "".join(editable)) == ["metadata"]
+
+    def test_shows_the_last_answer_readably(self, change_page: Callable[[VideoTask], str]) -> None:
+        page = change_page(create(payload={"status": "готово"}))
+
+        assert escape('{\n  "status": "готово"\n}') in page
+
+    def test_metadata_is_saved(self, admin_client: Client) -> None:
+        task = create(status="QUEUED", next_poll_at=NOW, payload={"status": "queued"})
+
+        response = admin_client.post(change_url(task), {"metadata": '{"order": 7}'})
+
+        assert response.status_code == 302
+        task.refresh_from_db()
+        assert task.metadata == {"order": 7}
+        assert (task.status, task.next_poll_at) == ("QUEUED", NOW)
+        assert task.payload == {"status": "queued"}
+
+    def test_nothing_else_is_saved_whatever_is_sent(self, admin_client: Client) -> None:
+        task = create(status="QUEUED", next_poll_at=NOW)
+
+        admin_client.post(
+            change_url(task),
+            {"metadata": "{}", "status": "SUCCESS", "task_id": "other", "video_url": LINK},
+        )
+
+        task.refresh_from_db()
+        assert (task.status, task.task_id, task.video_url) == ("QUEUED", "cgt-1", "")
+
+    def test_saving_does_not_undo_what_a_worker_writes_meanwhile(
+        self, admin_client: Client
+    ) -> None:
+        task = create(status="QUEUED", next_poll_at=NOW)
+
+        def finish(sender: object, instance: VideoTask, **_: Any) -> None:
+            VideoTask.objects.filter(pk=instance.pk).update(
+                status="SUCCESS", next_poll_at=None, completed_at=NOW, video_url=LINK
+            )
+
+        pre_save.connect(finish, sender=VideoTask)
+        try:
+            admin_client.post(change_url(task), {"metadata": '{"order": 7}'})
+        finally:
+            pre_save.disconnect(finish, sender=VideoTask)
+
+        task.refresh_from_db()
+        assert task.metadata == {"order": 7}
+        assert (task.status, task.video_url, task.completed_at) == ("SUCCESS", LINK, NOW)
+
+    @pytest.mark.parametrize("metadata", ["order 7", "[1]", '"order"', "7"])
+    def test_metadata_that_is_no_json_object_is_refused(
+        self, admin_client: Client, metadata: str
+    ) -> None:
+        task = create(metadata={"order": 7})
+
+        response = admin_client.post(change_url(task), {"metadata": metadata})
+
+        assert response.status_code == 200, "the form comes back"
+        assert "errorlist" in response.content.decode()
+        task.refresh_from_db()
+        assert task.metadata == {"order": 7}
+
+    @pytest.mark.parametrize("metadata", ["", "{}"])
+    def test_metadata_can_be_emptied(self, admin_client: Client, metadata: str) -> None:
+        task = create(metadata={"order": 7})
+
+        admin_client.post(change_url(task), {"metadata": metadata})
+
+        task.refresh_from_db()
+        assert task.metadata == {}
+
+
+class TestPermissions:
+    def test_nobody_adds_a_task_or_a_gateway(self, admin_client: Client) -> None:
+        for name in ("videotask", "gatewaystate"):
+            response = admin_client.get(reverse(f"admin:octovid_django_{name}_add"))
+            assert response.status_code == 403
+
+    def test_who_may_only_look_edits_nothing(self, client: Client) -> None:
+        task = create(metadata={"order": 7})
+        user = User.objects.create_user("viewer", is_staff=True)
+        user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
+        client.force_login(user)
+
+        assert "<textarea" not in client.get(change_url(task)).content.decode()
+        assert client.post(change_url(task), {"metadata": "{}"}).status_code == 403
+
+    def test_strangers_are_sent_to_the_login(self, client: Client) -> None:
+        response = client.get(reverse(LIST_URL))
+
+        assert response.status_code == 302
+        assert "/login/" in response["Location"]
+
+
+class TestGateway:
+    def test_shows_why_polling_is_paused(self, admin_client: Client) -> None:
+        GatewayState.objects.create(paused_until=NOW, pause_reason=HOSTILE)
+
+        page = admin_client.get(
+            reverse("admin:octovid_django_gatewaystate_changelist")
+        ).content.decode()
+
+        assert escape(HOSTILE) in page
+        assert HOSTILE not in page
+
+    def test_is_nobodys_to_change_or_delete(self, admin_client: Client) -> None:
+        state = GatewayState.objects.create()
+
+        for action in ("change", "delete"):
+            url = reverse(f"admin:octovid_django_gatewaystate_{action}", args=[state.pk])
+            assert admin_client.post(url, {"post": "yes"}).status_code == 403
+        assert GatewayState.objects.exists()

@@ -1,0 +1,328 @@
+"""What ``manage.py check`` says about the settings, and that it says nothing about right ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.checks.messages import ERROR, WARNING
+
+from octovid_django import checks
+
+SECRET = "sk-a-very-secret-key"
+Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120}
+
+
+@pytest.fixture(autouse=True)
+def right_settings(settings: Any) -> None:
+    """Settings that nothing is wrong with, for each test to spoil."""
+    settings.OCTOVID = {"API_KEY": SECRET}
+    settings.Q_CLUSTER = Q_CLUSTER
+
+
+@pytest.fixture
+def cluster(settings: Any) -> Callable[..., None]:
+    """Change some keys of ``Q_CLUSTER`` for this test."""
+
+    def change(**values: Any) -> None:
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, **values}
+
+    return change
+
+
+def found() -> dict[str, CheckMessage]:
+    """The app's messages of a whole ``manage.py check``, by the short form of their id."""
+    messages = [each for each in run_checks() if each.id.startswith("octovid_django.")]
+    by_id = {message.id.removeprefix("octovid_django."): message for message in messages}
+    assert len(by_id) == len(messages), "nothing is said twice"
+    return by_id
+
+
+def the_only_one(short_id: str) -> CheckMessage:
+    """The app's only message, which has this id, the right level, and advice."""
+    by_id = found()
+    assert list(by_id) == [short_id]
+    message = by_id[short_id]
+    assert message.level == (ERROR if short_id.startswith("E") else WARNING)
+    assert SECRET not in str(message)
+    return message
+
+
+def test_right_settings_give_no_message() -> None:
+    assert not found()
+
+
+def test_every_setting_written_rightly_gives_no_message(configure: Callable[..., None]) -> None:
+    configure(
+        BASE_URL="https://gateway.example/path",
+        TIMEOUT=5,
+        MAX_ANSWER_BYTES=1_000_000,
+        POLL_INTERVAL=5,
+        CONCURRENCY=8,
+        BATCH_SIZE=100,
+        GIVE_UP_AFTER=86_400,
+        LINK_LIFETIME=3600,
+        CLUSTER="site",
+    )
+
+    assert not found()
+
+
+def test_no_two_checks_share_an_id() -> None:
+    ids = re.findall(r'id="(octovid_django\.\w+)"', Path(checks.__file__).read_text("utf-8"))
+
+    assert sorted(ids) == sorted(
+        [f"octovid_django.E00{number}" for number in range(1, 10)]
+        + [f"octovid_django.W00{number}" for number in range(1, 6)]
+    )
+
+
+class TestSettings:
+    @pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
+    def test_without_a_key(self, settings: Any, given: dict[str, Any]) -> None:
+        settings.OCTOVID = given
+
+        message = the_only_one("E001")
+
+        assert 'OCTOVID["API_KEY"] is missing' in message.msg
+        assert 'OCTOVID = {"API_KEY": "…"}' in message.hint
+
+    def test_without_any(self, settings: Any) -> None:
+        del settings.OCTOVID
+
+        the_only_one("E001")
+
+    @pytest.mark.parametrize("value", [None, SECRET, ["API_KEY", SECRET]])
+    def test_that_are_no_dict(self, settings: Any, value: object) -> None:
+        settings.OCTOVID = value
+
+        message = the_only_one("E002")
+
+        assert "OCTOVID is not a dict" in message.msg
+        assert 'write OCTOVID = {"API_KEY": "…"}' in message.msg
+
+    @pytest.mark.parametrize(
+        ("written", "meant"), [("TIME_OUT", "TIMEOUT"), ("base_url", "BASE_URL")]
+    )
+    def test_with_a_misspelt_key(
+        self, configure: Callable[..., None], written: str, meant: str
+    ) -> None:
+        configure(**{written: SECRET})
+
+        message = the_only_one("E003")
+
+        assert f'OCTOVID["{written}"] is not a setting' in message.msg
+        assert message.hint == f'Did you mean "{meant}"?'
+
+    def test_with_a_key_that_is_like_none(self, configure: Callable[..., None]) -> None:
+        configure(FAVOURITE_COLOUR="blue")
+
+        message = the_only_one("E003")
+
+        assert "API_KEY, BASE_URL, TIMEOUT" in message.hint
+
+    def test_with_a_key_that_is_no_string(self, settings: Any) -> None:
+        settings.OCTOVID = {"API_KEY": SECRET, 7: 7}
+
+        assert 'OCTOVID["7"]' in the_only_one("E003").msg
+
+    @pytest.mark.parametrize(
+        ("name", "value", "advice"),
+        [
+            ("API_KEY", f"{SECRET}\n", "a string without line breaks"),
+            ("BASE_URL", "octopusx.ai", 'an http(s) URL like "https://octopusx.ai"'),
+            ("TIMEOUT", "10", "a number of seconds from 0.1 to 300"),
+            ("TIMEOUT", 0, "a number of seconds from 0.1 to 300"),
+            ("MAX_ANSWER_BYTES", None, "a whole number from 1024 to 1073741824"),
+            ("POLL_INTERVAL", 0, "a number of seconds from 1 to 3600"),
+            ("CONCURRENCY", 0, "a whole number from 1 to 1000"),
+            ("BATCH_SIZE", "many", "a whole number from 1 to 10000"),
+            ("GIVE_UP_AFTER", 1, "a number of seconds from 60 to 315360000"),
+            ("LINK_LIFETIME", 0, "a number of seconds from 1 to 315360000"),
+            ("CLUSTER", "", "the name of a django-q2 cluster, or None"),
+        ],
+    )
+    def test_with_a_wrong_value(
+        self, configure: Callable[..., None], name: str, value: Any, advice: str
+    ) -> None:
+        configure(**{name: value})
+
+        message = the_only_one("E004")
+
+        assert message.msg == f'OCTOVID["{name}"] is wrong'
+        assert message.hint.startswith("Write ")
+        assert advice in message.hint
+
+    def test_with_several_wrong_values_are_all_told_at_once(
+        self, configure: Callable[..., None]
+    ) -> None:
+        configure(TIMEOUT="x", BATCH_SIZE="x")
+
+        messages = checks.check_settings()
+
+        assert [each.msg.split()[0] for each in messages] == [
+            'OCTOVID["TIMEOUT"]',
+            'OCTOVID["BATCH_SIZE"]',
+        ]
+
+    def test_that_send_the_key_in_the_clear(self, configure: Callable[..., None]) -> None:
+        configure(BASE_URL="http://octopusx.ai")
+
+        message = the_only_one("W001")
+
+        assert 'OCTOVID["BASE_URL"] is plain http' in message.msg
+        assert "https://" in message.hint
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:8999", "localhost:8999", "[::1]"])
+    def test_may_use_plain_http_on_this_machine(
+        self, configure: Callable[..., None], host: str
+    ) -> None:
+        configure(BASE_URL=f"http://{host}")
+
+        assert not found()
+
+    def test_with_naive_times(self, settings: Any) -> None:
+        settings.USE_TZ = False
+
+        message = the_only_one("E009")
+
+        assert "USE_TZ is False" in message.msg
+        assert "USE_TZ = True" in message.hint
+
+
+class TestCluster:
+    def test_without_django_q(self, settings: Any) -> None:
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_q"]
+
+        (message,) = checks.check_cluster()
+
+        assert message.id == "octovid_django.E005"
+        assert message.hint == 'Add "django_q" to INSTALLED_APPS.'
+
+    def test_of_a_name_that_does_not_exist(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        configure(CLUSTER="vidoes")
+        cluster(ALT_CLUSTERS={"videos": {}})
+
+        message = the_only_one("E006")
+
+        assert 'OCTOVID["CLUSTER"] is "vidoes"' in message.msg
+        assert "Write site or videos" in message.hint
+        assert 'Q_CLUSTER["ALT_CLUSTERS"]' in message.hint
+
+    def test_of_an_alternative_name(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        configure(CLUSTER="videos")
+        cluster(ALT_CLUSTERS={"videos": {"timeout": 60}})
+
+        assert not found()
+
+    @pytest.mark.parametrize(
+        ("timeout", "retry"), [(120, 120), (121, 120)], ids=["as long as retry", "longer"]
+    )
+    def test_whose_timeout_is_not_less_than_its_retry(
+        self, cluster: Callable[..., None], timeout: int, retry: int
+    ) -> None:
+        cluster(timeout=timeout, retry=retry)
+
+        message = the_only_one("E007")
+
+        assert f'Q_CLUSTER["timeout"] of site is {timeout}' in message.msg
+        assert f'not less than "retry" ({retry})' in message.msg
+        assert '{"timeout": 90, "retry": 120, …}' in message.hint
+
+    def test_whose_retry_is_django_q2s_default(self, settings: Any) -> None:
+        settings.Q_CLUSTER = {"name": "site", "timeout": 60}
+
+        assert '"retry" (60)' in the_only_one("E007").msg
+
+    def test_that_stops_a_tick_before_its_end(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        configure(TIMEOUT=30)
+        cluster(timeout=39)
+
+        message = the_only_one("E008")
+
+        assert "is 39: a tick does not fit" in message.msg
+        assert 'OCTOVID["TIMEOUT"] (30)' in message.msg
+        assert '"timeout": 90' in message.hint
+
+    def test_that_lets_a_tick_end_just_in_time(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        configure(TIMEOUT=30)
+        cluster(timeout=40)
+
+        assert not found()
+
+    def test_without_a_timeout(self, settings: Any) -> None:
+        settings.Q_CLUSTER = {"name": "site", "retry": 120}
+
+        message = the_only_one("W002")
+
+        assert 'Q_CLUSTER["timeout"] of site is not set' in message.msg
+        assert '"timeout": 90' in message.hint
+
+    def test_that_is_not_configured_at_all(self, settings: Any) -> None:
+        del settings.Q_CLUSTER
+
+        assert "of default is not set" in the_only_one("W002").msg
+
+    def test_whose_scheduler_is_off(self, cluster: Callable[..., None]) -> None:
+        cluster(scheduler=False)
+
+        message = the_only_one("W003")
+
+        assert 'Q_CLUSTER["scheduler"] of site is False' in message.msg
+        assert 'OCTOVID["CLUSTER"]' in message.hint
+
+    def test_that_is_not_named_like_the_site(self, cluster: Callable[..., None]) -> None:
+        cluster(cluster_name="videos")
+
+        message = the_only_one("W004")
+
+        assert "The cluster videos is not named like the site (site)" in message.msg
+        assert 'OCTOVID = {"CLUSTER": "videos", …}' in message.hint
+
+    def test_that_is_not_named_like_the_site_but_in_the_settings(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        cluster(cluster_name="videos")
+        configure(CLUSTER="videos")
+
+        assert not found()
+
+    def test_that_works_in_the_callers_process(self, cluster: Callable[..., None]) -> None:
+        cluster(sync=True)
+
+        message = the_only_one("W005")
+
+        assert 'Q_CLUSTER["sync"] is on' in message.msg
+        assert message.hint.startswith("Remove it")
+
+    def test_that_is_not_the_one_of_the_settings_is_not_looked_at(
+        self, configure: Callable[..., None], cluster: Callable[..., None]
+    ) -> None:
+        configure(CLUSTER="videos")
+        cluster(
+            timeout=500,
+            scheduler=False,
+            ALT_CLUSTERS={"videos": {"timeout": 90, "scheduler": True}},
+        )
+
+        assert not found()
+
+    @pytest.mark.parametrize("octovid", [None, {"API_KEY": SECRET, "TIMEOUT": "x"}])
+    def test_is_not_judged_by_settings_that_are_wrong_themselves(
+        self, settings: Any, octovid: object
+    ) -> None:
+        settings.OCTOVID = octovid
+
+        assert not checks.check_cluster()

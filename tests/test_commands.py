@@ -1,0 +1,567 @@
+"""The commands, as a person in a terminal meets them; the last part runs ``manage.py`` itself."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django_q.models import Schedule
+
+from octovid_django.exceptions import OctovidRateLimitError
+from octovid_django.models import VideoTask
+from octovid_django.pause import gateway_state, pause
+from octovid_django.sandbox import Sandbox
+from octovid_django.schedules import ensure_schedule
+
+ROOT = Path(__file__).resolve().parent.parent
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+LONG_ID = "x" * 192
+
+
+def run(name: str, *arguments: str) -> str:
+    """The output of a command that goes well."""
+    stdout = StringIO()
+    call_command(name, *arguments, stdout=stdout, stderr=stdout)
+    return stdout.getvalue()
+
+
+def refusal(name: str, *arguments: str) -> str:
+    """The one line of a command that refuses."""
+    with pytest.raises(CommandError) as caught:
+        run(name, *arguments)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.mark.django_db
+class TestTrack:
+    def test_says_what_it_tracks(self) -> None:
+        assert run("octovid_track", "cgt-1", "cgt-2") == "cgt-1: tracked\ncgt-2: tracked\n"
+        assert VideoTask.objects.due().count() == 2
+
+    def test_says_what_it_knows_already(self) -> None:
+        VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
+
+        assert run("octovid_track", "cgt-1") == "cgt-1: known, SUCCESS\n"
+
+    def test_stores_the_metadata_of_every_task(self) -> None:
+        run("octovid_track", "cgt-1", "cgt-2", "--metadata", '{"order": 7}')
+
+        assert [task.metadata for task in VideoTask.objects.all()] == [{"order": 7}] * 2
+
+    def test_forgives_white_space_around_an_id(self) -> None:
+        assert run("octovid_track", " cgt-1\n") == "cgt-1: tracked\n"
+
+    @pytest.mark.parametrize(
+        ("task_id", "reason"),
+        [
+            ("", "at least one character"),
+            ("   ", "at least one character"),
+            (LONG_ID, "has 192 characters, the gateway's have at most 191"),
+            ("cgt 1", "'cgt 1' holds white space"),
+            ("cgt\n1", "holds white space or control characters"),
+        ],
+        ids=["empty", "blank", "too long", "space", "line break"],
+    )
+    def test_refuses_what_is_no_id_and_tracks_none_of_the_others(
+        self, task_id: str, reason: str
+    ) -> None:
+        assert reason in refusal("octovid_track", "cgt-1", task_id)
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("metadata", ["order 7", "", "{", "{'order': 7}"])
+    def test_refuses_metadata_that_is_not_json(self, metadata: str) -> None:
+        text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
+
+        assert text.startswith(f"--metadata {metadata!r} is not JSON")
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("metadata", ["7", "null", "[1]", '"order"'])
+    def test_refuses_metadata_that_is_no_object(self, metadata: str) -> None:
+        text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
+
+        assert text == f'--metadata {metadata!r} is not a JSON object like {{"order": 7}}'
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+    def test_refuses_numbers_that_json_does_not_have(self, number: str) -> None:
+        assert "JSON" in refusal("octovid_track", "cgt-1", "--metadata", f'{{"order": {number}}}')
+
+    def test_refuses_metadata_that_is_nested_without_end(self) -> None:
+        metadata = '{"a":' * 100_000
+
+        assert "is not JSON" in refusal("octovid_track", "cgt-1", "--metadata", metadata)
+
+    def test_refuses_to_work_without_a_key(self, configure: Callable[..., None]) -> None:
+        configure(API_KEY="")
+
+        assert 'OCTOVID["API_KEY"] is missing' in refusal("octovid_track", "cgt-1")
+        assert not VideoTask.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRefresh:
+    def test_asks_about_what_is_due(self, sandbox: Sandbox) -> None:
+        VideoTask.objects.track(sandbox.create(run_seconds=0))
+        VideoTask.objects.track(sandbox.create(run_seconds=1000))
+        VideoTask.objects.create(task_id="not-due")
+
+        output = run("octovid_refresh")
+
+        assert output == "asked about 2: 1 changed, 1 ended, 0 failed\n"
+        assert VideoTask.objects.succeeded().count() == 1
+
+    def test_asks_about_nothing_when_nothing_is_due(self, sandbox: Sandbox) -> None:
+        assert run("octovid_refresh") == "asked about 0: 0 changed, 0 ended, 0 failed\n"
+        assert sandbox.query_count == 0
+
+    def test_asks_about_those_that_are_named_due_or_not(self, sandbox: Sandbox) -> None:
+        named = VideoTask.objects.create(task_id=sandbox.create(run_seconds=0, outcome="FAILURE"))
+        VideoTask.objects.track(sandbox.create(run_seconds=0))
+
+        output = run("octovid_refresh", named.task_id)
+
+        assert output == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert list(VideoTask.objects.finished()) == [named]
+
+    @pytest.mark.parametrize(
+        "task_id",
+        ["never-seen", "", LONG_ID, "a b", "a\nb"],
+        ids=["unknown", "empty", "too long", "space", "line break"],
+    )
+    def test_refuses_a_task_that_is_not_tracked(self, sandbox: Sandbox, task_id: str) -> None:
+        VideoTask.objects.track("cgt-1")
+
+        refusal("octovid_refresh", "cgt-1", task_id)
+
+        assert sandbox.query_count == 0
+
+    def test_tells_how_to_track_an_unknown_task(self) -> None:
+        text = refusal("octovid_refresh", "never-seen")
+
+        assert text == "not tracked: never-seen. “manage.py octovid_track never-seen” does."
+
+    def test_fails_when_the_gateway_does_not_know_a_task(self, sandbox: Sandbox) -> None:
+        VideoTask.objects.track("never-seen")
+
+        text = refusal("octovid_refresh", "never-seen")
+
+        assert text.startswith("asking about 1 of 1 failed; never-seen: ")
+        assert "task_not_exist" in text
+
+    def test_fails_when_nobody_is_at_the_gateways_address(
+        self, configure: Callable[..., None], closed_port: int
+    ) -> None:
+        configure(BASE_URL=f"http://127.0.0.1:{closed_port}")
+        VideoTask.objects.track("cgt-1")
+
+        text = refusal("octovid_refresh")
+
+        assert text.startswith("asking about 1 of 1 failed; cgt-1: no answer from the gateway")
+        assert "refused" in text
+
+    @pytest.mark.parametrize("named", [(), ("cgt-1",)], ids=["due", "named"])
+    def test_fails_when_the_key_is_wrong(
+        self, sandbox: Sandbox, configure: Callable[..., None], named: tuple[str, ...]
+    ) -> None:
+        configure(API_KEY="not-the-key")
+        VideoTask.objects.track("cgt-1")
+
+        text = refusal("octovid_refresh", *named)
+
+        assert text.startswith("polling is paused: the gateway answered 401")
+        assert 'Check OCTOVID["API_KEY"]' in text
+        assert "not-the-key" not in text
+
+    def test_fails_while_the_gateway_is_paused(self, sandbox: Sandbox) -> None:
+        VideoTask.objects.track("cgt-1")
+        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+
+        assert refusal("octovid_refresh") == "polling is paused: the gateway answered 429"
+        assert sandbox.query_count == 0
+
+    @pytest.mark.parametrize("arguments", [(), ("cgt-1",), ("--watch",)], ids=" ".join)
+    def test_refuses_to_work_without_a_key(
+        self, configure: Callable[..., None], arguments: tuple[str, ...]
+    ) -> None:
+        configure(API_KEY="")
+        VideoTask.objects.track("cgt-1")
+
+        assert 'OCTOVID["API_KEY"] is missing' in refusal("octovid_refresh", *arguments)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWatch:
+    @pytest.fixture(autouse=True)
+    def ctrl_c_after_a_while(self) -> Iterator[None]:
+        """What never ends fails a test, and does not hang all of them."""
+        timer = threading.Timer(30, _thread.interrupt_main)
+        timer.start()
+        yield
+        timer.cancel()
+        timer.join()
+
+    def test_goes_on_until_every_task_has_ended(
+        self, sandbox: Sandbox, configure: Callable[..., None]
+    ) -> None:
+        configure(POLL_INTERVAL=1)
+        succeeding = sandbox.create(run_seconds=1)
+        failing = sandbox.create(run_seconds=1, outcome="FAILURE", fail_reason="too dark")
+        for task_id in (succeeding, failing):
+            VideoTask.objects.track(task_id)
+
+        lines = run("octovid_refresh", "--watch").splitlines()
+
+        assert lines[:2] == [f"{succeeding}    0 %  NOT_START", f"{failing}    0 %  NOT_START"]
+        assert f"{succeeding}  100 %  SUCCESS" in lines
+        assert any(
+            line.startswith(failing) and line.endswith("FAILURE  too dark") for line in lines
+        )
+        assert len(lines) == len(set(lines)), "a line is written when something has changed"
+
+    def test_shows_those_that_are_named(self, sandbox: Sandbox) -> None:
+        named = VideoTask.objects.track(sandbox.create(run_seconds=0))
+        other = VideoTask.objects.track(sandbox.create(run_seconds=1000))
+
+        output = run("octovid_refresh", "--watch", named.task_id)
+
+        assert f"{named.task_id}  100 %  SUCCESS" in output
+        assert other.task_id not in output
+
+    def test_shows_a_task_that_has_ended_already(self, sandbox: Sandbox) -> None:
+        VideoTask.objects.create(task_id="cgt-1", status="FAILURE", fail_reason="too dark")
+
+        assert run("octovid_refresh", "--watch", "cgt-1") == "cgt-1    0 %  FAILURE  too dark\n"
+        assert sandbox.query_count == 0
+
+    def test_ends_at_once_when_there_is_nothing_to_watch(self, sandbox: Sandbox) -> None:
+        assert run("octovid_refresh", "--watch") == "no task is active\n"
+
+
+@pytest.mark.django_db
+class TestStatus:
+    @pytest.fixture(autouse=True)
+    def healthy_site(self) -> Iterator[None]:
+        Schedule.objects.all().delete()
+        ensure_schedule(using="default")
+        with time_machine.travel(NOW, tick=False):
+            yield
+
+    def failing(self, *arguments: str) -> str:
+        """The output of a status that ends with exit code 1."""
+        stdout = StringIO()
+        with pytest.raises(SystemExit) as caught:
+            call_command("octovid_status", *arguments, stdout=stdout)
+        assert caught.value.code == 1
+        return stdout.getvalue()
+
+    def test_of_an_empty_site(self) -> None:
+        assert run("octovid_status").splitlines() == [
+            "tasks: none",
+            "undelivered ends: 0",
+            "last tick at: –",
+            "last answer at: –",
+            "paused until: –",
+            "all is well",
+        ]
+
+    def test_counts_the_tasks(self) -> None:
+        for number, status in enumerate(["QUEUED", "QUEUED", "SUCCESS"]):
+            VideoTask.objects.create(task_id=f"cgt-{number}", status=status)
+        VideoTask.objects.filter(status="SUCCESS").update(completed_at=NOW, next_delivery_at=NOW)
+
+        lines = run("octovid_status").splitlines()
+
+        assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered ends: 1"]
+
+    def test_tells_the_times_of_the_gateway(self) -> None:
+        state = gateway_state()
+        state.last_tick_at = state.last_answer_at = NOW
+        state.save()
+
+        lines = run("octovid_status").splitlines()
+
+        assert lines[2:4] == [
+            "last tick at: 2026-04-12 16:35:00",
+            "last answer at: 2026-04-12 16:35:00",
+        ]
+
+    def test_fails_when_something_is_wrong(self) -> None:
+        Schedule.objects.all().delete()
+        VideoTask.objects.create(task_id="cgt-1", next_poll_at=NOW - timedelta(minutes=3))
+
+        lines = self.failing().splitlines()
+
+        assert lines[-2].startswith("! There is no schedule “octovid-refresh”")
+        assert lines[-1].startswith("! 1 task is overdue")
+        assert "all is well" not in lines
+
+    def test_fails_without_a_key_but_tells_the_rest(self, configure: Callable[..., None]) -> None:
+        configure(API_KEY="")
+
+        lines = self.failing().splitlines()
+
+        assert lines[0] == "tasks: none"
+        assert lines[-1].startswith('! OCTOVID["API_KEY"] is missing')
+
+    def test_as_json_is_for_programs(self) -> None:
+        VideoTask.objects.create(task_id="cgt-1", status="QUEUED")
+        state = gateway_state()
+        state.last_tick_at = NOW
+        state.save()
+
+        assert json.loads(run("octovid_status", "--json")) == {
+            "tasks": {"QUEUED": 1},
+            "undelivered": 0,
+            "last_tick_at": "2026-04-12T16:35:00+00:00",
+            "last_answer_at": None,
+            "paused_until": None,
+            "problems": [],
+        }
+
+    def test_as_json_tells_problems_by_their_code(self) -> None:
+        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+
+        report = json.loads(self.failing("--json"))
+
+        assert report["paused_until"] == "2026-04-12T16:35:15+00:00"
+        assert [problem["code"] for problem in report["problems"]] == ["paused"]
+        assert "the gateway answered 429" in report["problems"][0]["message"]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on, and nobody else can take for now."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    database = tmp_path_factory.mktemp("site") / "db.sqlite3"
+    result = Manage(database)("migrate", "--verbosity=0")
+    assert (result.returncode, result.stderr) == (0, "")
+    return database
+
+
+class Manage:
+    """``python manage.py …`` of the example site, with a database of its own."""
+
+    def __init__(self, database: Path) -> None:
+        self.site = {
+            "DJANGO_SETTINGS_MODULE": "example_project.settings",
+            "DATABASE_URL": f"sqlite:///{database}",
+            "Q_LOG_LEVEL": "WARNING",
+            "OCTOVID_API_KEY": "sandbox-key",
+            "OCTOVID_BASE_URL": "http://127.0.0.1:9",
+            "OCTOVID_POLL_INTERVAL": "1",
+            "REDIS_URL": "",
+            "PYTHONDEVMODE": "",
+            "PYTHONUTF8": "1",
+        }
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.site, **environment},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def manage(migrated_database: Path, tmp_path: Path) -> Manage:
+    """A site whose database has just been migrated."""
+    database = tmp_path / "db.sqlite3"
+    shutil.copy(migrated_database, database)
+    return Manage(database)
+
+
+class TestInTheTerminal:
+    def test_a_task_goes_from_tracked_to_its_end(self, manage: Manage, sandbox: Sandbox) -> None:
+        gateway = {"OCTOVID_BASE_URL": sandbox.url}
+        task_id = sandbox.create(run_seconds=0)
+
+        tracked = manage("octovid_track", task_id, "--metadata", '{"order": 7}', **gateway)
+        refreshed = manage("octovid_refresh", **gateway)
+        status = manage("octovid_status", "--json", **gateway)
+
+        assert (tracked.returncode, tracked.stdout) == (0, f"{task_id}: tracked\n")
+        assert refreshed.stdout == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert refreshed.returncode == 0
+        assert json.loads(status.stdout)["tasks"] == {"SUCCESS": 1}
+        assert (status.returncode, status.stderr) == (0, "")
+
+    def test_watching_writes_plain_lines_where_there_is_no_terminal(
+        self, manage: Manage, sandbox: Sandbox
+    ) -> None:
+        task_id = sandbox.create(run_seconds=1)
+        manage("octovid_track", task_id)
+
+        watched = manage("octovid_refresh", "--watch", OCTOVID_BASE_URL=sandbox.url)
+
+        assert watched.returncode == 0
+        lines = watched.stdout.splitlines()
+        assert lines[-1] == f"{task_id}  100 %  SUCCESS"
+        assert all(line.startswith(f"{task_id}  ") and line.isprintable() for line in lines)
+
+    @pytest.mark.skipif(
+        os.name != "posix" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        reason="Ctrl-C cannot be pressed here",
+    )
+    def test_ctrl_c_ends_watching_in_peace(self, manage: Manage, closed_port: int) -> None:
+        manage("octovid_track", "cgt-1")
+        environment = {
+            **os.environ,
+            **manage.site,
+            "OCTOVID_BASE_URL": f"http://127.0.0.1:{closed_port}",
+        }
+
+        with subprocess.Popen(
+            [sys.executable, "manage.py", "octovid_refresh", "--watch"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as watching:
+            try:
+                assert watching.stdout
+                assert watching.stdout.readline() == "cgt-1    0 %  NOT_START\n"
+                watching.send_signal(signal.SIGINT)
+                stdout, stderr = watching.communicate(timeout=30)
+            finally:
+                watching.kill()
+
+        assert stdout.splitlines()[-1] == "stopped watching; the tasks go on"
+        assert (watching.returncode, stderr) == (0, "")
+
+    def test_a_status_with_problems_is_exit_code_1_and_no_error(self, manage: Manage) -> None:
+        status = manage("octovid_status", OCTOVID_API_KEY="")
+
+        assert (status.returncode, status.stderr) == (1, "")
+        assert '! OCTOVID["API_KEY"] is missing' in status.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            (["octovid_refresh", "never-seen"], "not tracked: never-seen"),
+            (["octovid_track", ""], "at least one character"),
+            (["octovid_track", LONG_ID], "at most 191"),
+            (["octovid_track", "cgt 1"], "white space"),
+            (["octovid_track", "cgt-1", "--metadata", "x"], "is not JSON"),
+            (["octovid_track", "cgt-1", "--metadata", "[]"], "is not a JSON object"),
+        ],
+        ids=["unknown task", "empty id", "long id", "id with space", "no JSON", "no object"],
+    )
+    def test_bad_input_is_one_line_and_exit_code_1(
+        self, manage: Manage, arguments: list[str], reason: str
+    ) -> None:
+        assert reason in one_error_line(manage(*arguments))
+
+    @pytest.mark.parametrize("arguments", [["octovid_track", "cgt-1"], ["octovid_refresh"]])
+    def test_no_api_key_is_one_line_and_exit_code_1(
+        self, manage: Manage, arguments: list[str]
+    ) -> None:
+        line = one_error_line(manage(*arguments, OCTOVID_API_KEY=""))
+
+        assert 'OCTOVID["API_KEY"] is missing' in line
+
+    def test_a_gateway_that_is_not_there_is_one_line_and_exit_code_1(
+        self, manage: Manage, closed_port: int
+    ) -> None:
+        manage("octovid_track", "cgt-1")
+
+        result = manage("octovid_refresh", OCTOVID_BASE_URL=f"http://127.0.0.1:{closed_port}")
+
+        assert "cgt-1: no answer from the gateway" in one_error_line(result)
+
+    def test_a_wrong_key_is_exit_code_1_without_the_key(
+        self, manage: Manage, sandbox: Sandbox
+    ) -> None:
+        manage("octovid_track", "cgt-1")
+
+        result = manage(
+            "octovid_refresh", OCTOVID_BASE_URL=sandbox.url, OCTOVID_API_KEY="not-the-key"
+        )
+
+        assert result.returncode == 1
+        assert "polling is paused: the gateway answered 401" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "not-the-key" not in result.stdout + result.stderr
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["octovid_track", "cgt-1"], ["octovid_refresh"], ["octovid_status"]],
+        ids=lambda arguments: arguments[0],
+    )
+    def test_a_database_that_was_not_migrated_is_one_line_and_exit_code_1(
+        self, tmp_path: Path, arguments: list[str]
+    ) -> None:
+        result = Manage(tmp_path / "empty.sqlite3")(*arguments)
+
+        assert "(has “manage.py migrate” been run?)" in one_error_line(result)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["octovid_track"],
+            ["octovid_track", "cgt-1", "--metadata"],
+            ["octovid_refresh", "--what"],
+        ],
+        ids=" ".join,
+    )
+    def test_wrong_arguments_are_exit_code_2_with_the_usage(
+        self, manage: Manage, arguments: list[str]
+    ) -> None:
+        result = manage(*arguments)
+
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"usage: manage.py {arguments[0]}")
+        assert "Traceback" not in result.stderr
+
+    @pytest.mark.parametrize(
+        ("command", "mentioned"),
+        [
+            ("octovid_track", ["TASK_ID", "--metadata JSON", "JSON object like"]),
+            ("octovid_refresh", ["TASK_ID", "--watch", "until every task has ended"]),
+            ("octovid_status", ["--json", "Exit code 1"]),
+            ("octovid_sandbox", ["--port PORT", "--api-key API_KEY"]),
+        ],
+    )
+    def test_help_mentions_the_arguments(
+        self, tmp_path: Path, command: str, mentioned: list[str]
+    ) -> None:
+        result = Manage(tmp_path / "none.sqlite3")(command, "--help", COLUMNS="200")
+
+        assert (result.returncode, result.stderr) == (0, "")
+        assert [text for text in mentioned if text not in result.stdout] == []
+
+
+def one_error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The only line on stderr of a command that has ended with exit code 1."""
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("CommandError: ")
+    return line

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
+
+import pytest
+import time_machine
+
+from octovid_django.delivery import MAX_ATTEMPTS, deliver, deliver_waiting, next_delivery_at
+from octovid_django.models import VideoTask
+from octovid_django.signals import video_completed, video_failed, video_succeeded
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+Received = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+def ended(status: str = "SUCCESS", **values: Any) -> VideoTask:
+    """A task whose end has just been written, and not been delivered."""
+    number = VideoTask.objects.count()
+    defaults = {"task_id": f"t{number}", "completed_at": NOW, "next_delivery_at": NOW}
+    return VideoTask.objects.create(**{**defaults, "status": status, **values})
+
+
+@pytest.fixture
+def raising() -> Iterator[Callable[..., None]]:
+    """A receiver of ``video_completed`` that raises what it is given, until that is ``None``."""
+
+    def attach_video(**_: Any) -> None:
+        if attach_video.error:
+            raise attach_video.error
+
+    attach_video.error = RuntimeError("no shelf left")
+    attach_video.__qualname__ = "attach_video"
+    video_completed.connect(attach_video)
+    yield attach_video
+    video_completed.disconnect(attach_video)
+
+
+@pytest.mark.usefixtures("clock")
+class TestOneEnd:
+    @pytest.mark.parametrize(
+        ("status", "signals"),
+        [
+            ("SUCCESS", ["video_succeeded", "video_completed"]),
+            ("FAILURE", ["video_failed", "video_completed"]),
+            ("LOST", ["video_failed", "video_completed"]),
+        ],
+    )
+    def test_sends_the_signal_of_its_outcome_and_then_completed(
+        self, received: Received, status: str, signals: list[str]
+    ) -> None:
+        task = ended(status)
+
+        assert deliver(task.pk)
+
+        assert [name for name, _ in received] == signals
+        assert all(arguments == {"task": task, "attempt": 1} for _, arguments in received)
+        task.refresh_from_db()
+        assert (task.delivered_at, task.next_delivery_at) == (NOW, None)
+
+    def test_is_delivered_once_however_often_it_is_asked_for(self, received: Received) -> None:
+        task = ended()
+
+        assert [deliver(task.pk), deliver(task.pk)] == [True, False]
+        assert len(received) == 2
+
+    def test_is_not_delivered_by_two_at_once(self, received: Received) -> None:
+        task = ended()
+
+        def deliver_again(**_: Any) -> None:
+            assert not deliver(task.pk)
+
+        video_succeeded.connect(deliver_again)
+        try:
+            assert deliver(task.pk)
+        finally:
+            video_succeeded.disconnect(deliver_again)
+        assert len(received) == 2
+
+    def test_of_a_task_that_has_not_ended_is_not_sent(self, received: Received) -> None:
+        task = VideoTask.objects.track("running")
+
+        assert not deliver(task.pk)
+        assert not received
+
+    def test_of_a_deleted_task_is_nobodys(self, received: Received) -> None:
+        task = ended()
+        pk = task.pk
+        task.delete()
+
+        assert not deliver(pk)
+        assert not received
+
+    def test_may_be_of_a_task_that_a_receiver_deletes(self) -> None:
+        task = ended()
+
+        def delete(task: VideoTask, **_: Any) -> None:
+            task.delete()
+
+        video_completed.connect(delete)
+        try:
+            deliver(task.pk)
+        finally:
+            video_completed.disconnect(delete)
+        assert not VideoTask.objects.exists()
+
+
+class TestReceiverThatRaises:
+    def test_stops_no_other(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        def first(**_: Any) -> None:
+            raise ValueError("first")
+
+        video_succeeded.connect(first)
+        try:
+            assert not deliver(ended().pk)
+        finally:
+            video_succeeded.disconnect(first)
+        assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
+
+    def test_is_told_on_the_row_in_one_line(
+        self, clock: time_machine.Coordinates, raising: Any
+    ) -> None:
+        raising.error = RuntimeError("no shelf\nleft for https://cdn.example/v.mp4?sig=secret")
+        task = ended()
+        deliver(task.pk)
+        task.refresh_from_db()
+
+        assert task.delivery_error == (
+            "attach_video: RuntimeError: no shelf left for https://cdn.example/v.mp4?…"
+        )
+        assert task.delivered_at is None
+
+    def test_is_called_again_with_growing_pauses_and_then_given_up(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        task = ended()
+        pauses = []
+        while True:
+            deliver(task.pk)
+            task.refresh_from_db()
+            if task.next_delivery_at is None:
+                break
+            pauses.append((task.next_delivery_at - datetime.now(timezone.utc)).total_seconds())
+            assert not deliver(task.pk), "not before its time"
+            clock.move_to(task.next_delivery_at)
+
+        assert pauses == [15, 60, 240, 960]
+        assert [arguments["attempt"] for _, arguments in received[::2]] == [1, 2, 3, 4, 5]
+        assert list(VideoTask.objects.abandoned()) == [task]
+        assert not deliver(task.pk)
+
+    def test_that_recovers_gets_the_end_with_its_attempt(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        task = ended()
+        deliver(task.pk)
+        raising.error = None
+        clock.shift(15)
+
+        assert deliver(task.pk)
+
+        task.refresh_from_db()
+        assert received[-1] == ("video_completed", {"task": task, "attempt": 2})
+        assert (task.delivery_error, task.next_delivery_at) == ("", None)
+
+    def test_may_be_an_object(self, clock: time_machine.Coordinates, received: Received) -> None:
+        task = ended()
+
+        def call(**_: Any) -> None:
+            int("nothing")
+
+        nameless = partial(call)
+        video_succeeded.connect(nameless)
+        try:
+            assert not deliver(task.pk)
+        finally:
+            video_succeeded.disconnect(nameless)
+        task.refresh_from_db()
+        assert task.delivery_error.startswith("a receiver: ValueError: invalid literal")
+        assert received[-1][0] == "video_completed"
+
+    def test_may_leave_its_worker(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        raising.error = SystemExit("timeout")
+        task = ended()
+
+        assert not deliver(task.pk)
+
+        task.refresh_from_db()
+        assert "SystemExit" in task.delivery_error
+        assert task.next_delivery_at is not None
+
+
+class TestKilledWorker:
+    def killed(self, task: VideoTask) -> None:
+        """Deliver in a worker that does not live to record what came of it."""
+
+        def die(**_: Any) -> None:
+            raise KeyboardInterrupt
+
+        video_succeeded.connect(die)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                deliver(task.pk)
+        finally:
+            video_succeeded.disconnect(die)
+        task.refresh_from_db()
+
+    def test_leaves_an_end_that_falls_due_again(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        task = ended()
+        self.killed(task)
+
+        assert not deliver(task.pk), "the lease of the killed worker holds"
+        clock.shift(timedelta(seconds=121))
+        assert deliver(task.pk)
+
+        assert received[-1][1]["attempt"] == 2
+
+    def test_is_given_up_after_as_many_attempts_as_any(
+        self, clock: time_machine.Coordinates
+    ) -> None:
+        task = ended()
+        for _ in range(MAX_ATTEMPTS):
+            self.killed(task)
+            clock.move_to(task.next_delivery_at)
+
+        assert not deliver(task.pk)
+
+        task.refresh_from_db()
+        assert "killed" in task.delivery_error
+        assert list(VideoTask.objects.abandoned()) == [task]
+
+
+class TestWaiting:
+    def test_for_a_worker_for_a_few_seconds_is_ended_by_the_tick(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        ended()
+
+        assert deliver_waiting(10) == 0
+        assert next_delivery_at() == NOW + timedelta(seconds=3)
+        clock.shift(3)
+        assert deliver_waiting(10) == 1
+
+        assert next_delivery_at() is None
+
+    def test_starts_nothing_when_its_time_is_over(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        ended(next_delivery_at=NOW - timedelta(minutes=1))
+
+        assert deliver_waiting(0) == 0
+        assert not received
+
+    def test_goes_oldest_first(self, clock: time_machine.Coordinates, received: Received) -> None:
+        younger = ended(next_delivery_at=NOW - timedelta(minutes=1))
+        older = ended(next_delivery_at=NOW - timedelta(minutes=2))
+
+        assert deliver_waiting(10) == 2
+        assert [arguments["task"] for _, arguments in received[::2]] == [older, younger]
+
+
+def test_failed_has_no_part_in_success(received: Received) -> None:
+    def never(**_: Any) -> None:
+        sys.exit("video_failed was sent for a success")
+
+    video_failed.connect(never)
+    try:
+        assert deliver(ended(next_delivery_at=datetime.now(timezone.utc)).pk)
+    finally:
+        video_failed.disconnect(never)

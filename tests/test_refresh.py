@@ -1,0 +1,504 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import time_machine
+from django.db import DataError, connection, connections, transaction
+from django_q.models import OrmQ
+
+from octovid_django.delivery import deliver
+from octovid_django.exceptions import OctovidSettingsError
+from octovid_django.models import VideoTask
+from octovid_django.pause import gateway_state
+from octovid_django.refresh import RefreshSummary, refresh_batch, refresh_due, refresh_tasks
+from octovid_django.signals import video_progressed
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+Received = list[tuple[str, dict[str, Any]]]
+
+DENIED = 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}
+WRONG_KEY = 401, {"error": {"message": "invalid token", "type": "new_api_error", "code": ""}}
+TOO_MANY = 429, {"error": {"message": "slow down"}}
+BROKEN = 502, "<html><h1>Bad gateway</h1></html>"
+NOT_JSON = 200, "<html>"
+
+
+def answer(status: str, **data: Any) -> tuple[int, Any]:
+    return 200, {"code": "success", "data": {"task_id": "t", "status": status, **data}}
+
+
+def success(url: str = "https://cdn.example/v.mp4") -> tuple[int, Any]:
+    return answer("SUCCESS", progress="100%", data={"content": {"video_url": url}})
+
+
+class Gateway:
+    """A gateway that answers about each task as it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.headers: dict[str, str] = {}
+        self.asked: list[str] = []
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                task_id = unquote(self.path.rpartition("/")[2])
+                gateway.asked.append(task_id)
+                status, body = gateway.answers[task_id]
+                data = (body if isinstance(body, str) else json.dumps(body)).encode()
+                self.send_response(status)
+                for name, value in gateway.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join(10)
+        self._server.server_close()
+
+
+@pytest.fixture
+def gateway(configure: Callable[..., None]) -> Iterator[Gateway]:
+    gateway = Gateway()
+    configure(BASE_URL=gateway.url)
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+@pytest.fixture
+def track(gateway: Gateway) -> Callable[..., VideoTask]:
+    """Track a task that the gateway answers about in this way."""
+
+    def track_task(task_id: str, what: tuple[int, Any], **values: Any) -> VideoTask:
+        gateway.answers[task_id] = what
+        task = VideoTask.objects.track(task_id)
+        VideoTask.objects.filter(pk=task.pk).update(**values)
+        task.refresh_from_db()
+        return task
+
+    return track_task
+
+
+Track = Callable[..., VideoTask]
+
+
+class TestDue:
+    def test_are_asked_about_once(self, gateway: Gateway, track: Track) -> None:
+        track("a", answer("IN_PROGRESS", progress="50%"))
+        track("b", success())
+
+        assert refresh_due() == RefreshSummary(asked=2, changed=2, completed=1)
+        assert refresh_due() == RefreshSummary()
+
+        assert sorted(gateway.asked) == ["a", "b"]
+        a, b = VideoTask.objects.order_by("task_id")
+        assert (a.status, a.progress, a.next_poll_at) == (
+            "IN_PROGRESS",
+            50,
+            NOW + timedelta(seconds=15),
+        )
+        assert (b.status, b.has_video, b.next_poll_at) == ("SUCCESS", True, None)
+
+    def test_are_asked_about_batch_by_batch(
+        self, gateway: Gateway, track: Track, configure: Callable[..., None]
+    ) -> None:
+        configure(BATCH_SIZE=2)
+        for number in range(5):
+            track(f"t{number}", answer("QUEUED"))
+
+        assert refresh_batch(NOW).asked == 2
+        assert refresh_due().asked == 3
+        assert len(set(gateway.asked)) == len(gateway.asked) == 5
+
+    def test_go_the_longest_waiting_first(
+        self, gateway: Gateway, track: Track, configure: Callable[..., None]
+    ) -> None:
+        configure(BATCH_SIZE=1)
+        track("young", answer("QUEUED"), next_poll_at=NOW - timedelta(seconds=1))
+        track("old", answer("QUEUED"), next_poll_at=NOW - timedelta(seconds=2))
+
+        refresh_due()
+
+        assert gateway.asked == ["old", "young"]
+
+    def test_are_left_alone_by_others_while_they_are_asked_about(
+        self, gateway: Gateway, track: Track
+    ) -> None:
+        task = track("a", answer("IN_PROGRESS"))
+
+        def look(**_: Any) -> None:
+            VideoTask.objects.update(next_poll_at=None)
+            VideoTask.objects.filter(pk=task.pk).update(next_poll_at=NOW + timedelta(hours=1))
+
+        refresh_batch(NOW)
+        VideoTask.objects.update(next_poll_at=NOW)
+        video_progressed.connect(look)
+        try:
+            gateway.answers["a"] = answer("QUEUED")
+            refresh_due()
+        finally:
+            video_progressed.disconnect(look)
+        assert gateway.asked == ["a", "a"]
+
+    def test_of_a_dead_worker_fall_due_again_within_a_minute(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        def die(**_: Any) -> None:
+            raise KeyboardInterrupt
+
+        track("a", answer("IN_PROGRESS"))
+        track("b", answer("IN_PROGRESS"))
+        video_progressed.connect(die)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                refresh_due()
+        finally:
+            video_progressed.disconnect(die)
+
+        assert not VideoTask.objects.due().exists()
+        clock.shift(60)
+        assert refresh_due().asked == 2
+
+
+class TestOneRowsPoison:
+    @pytest.mark.parametrize("poison", [DENIED, BROKEN, NOT_JSON, (200, [1]), (200, {})])
+    def test_is_that_rows(self, gateway: Gateway, track: Track, poison: tuple[int, Any]) -> None:
+        bad = track("bad", poison)
+        good = track("good", success())
+
+        assert refresh_due() == RefreshSummary(asked=2, changed=1, completed=1, failed=1)
+
+        bad.refresh_from_db()
+        good.refresh_from_db()
+        assert good.status == "SUCCESS"
+        assert (bad.status, bad.error_count) == ("NOT_START", 1)
+        assert len(bad.last_error.splitlines()) == 1
+        assert bad.next_poll_at is not None
+        assert bad.next_poll_at > NOW
+        assert not gateway_state().is_paused
+
+    def test_may_be_an_answer_that_the_database_refuses(
+        self, gateway: Gateway, track: Track
+    ) -> None:
+        def refuse_squares(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+            if "1:1" in (params or ()):
+                raise DataError("no squares")
+            return execute(sql, params, *rest)
+
+        bad = track("bad", answer("QUEUED", data={"ratio": "1:1"}))
+        good = track("good", answer("QUEUED", data={"ratio": "16:9"}))
+        with connection.execute_wrapper(refuse_squares):
+            assert refresh_due().failed == 1
+
+        bad.refresh_from_db()
+        good.refresh_from_db()
+        assert bad.last_error == "the answer cannot be stored: no squares"
+        assert (good.ratio, good.last_error) == ("16:9", "")
+
+    def test_a_gateway_that_is_not_there_blames_no_account(
+        self, gateway: Gateway, track: Track, configure: Callable[..., None]
+    ) -> None:
+        task = track("a", success())
+        configure(BASE_URL="http://127.0.0.1:9")
+
+        assert refresh_due() == RefreshSummary(asked=1, failed=1)
+
+        task.refresh_from_db()
+        assert task.last_error == "no answer from the gateway: Connection refused"
+        assert not gateway_state().is_paused
+
+
+class TestTheAccountsTrouble:
+    @pytest.mark.parametrize(
+        "trouble", [WRONG_KEY, TOO_MANY, (403, {}), (404, "<html>")], ids=lambda t: str(t[0])
+    )
+    def test_is_everyones_pause_and_marks_no_row(
+        self,
+        gateway: Gateway,
+        track: Track,
+        configure: Callable[..., None],
+        trouble: tuple[int, Any],
+    ) -> None:
+        configure(CONCURRENCY=1)
+        for number in range(20):
+            track(f"t{number:02}", trouble)
+
+        summary = refresh_due()
+
+        assert summary.asked == summary.failed == len(gateway.asked) == 1, "the rest is not asked"
+        assert gateway_state().is_paused
+        assert str(trouble[0]) in gateway_state().pause_reason
+        assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 20
+        limit = NOW + timedelta(seconds=1)
+        assert VideoTask.objects.due(limit).count() == 20, "the leases are given back"
+
+    def test_ends_by_one_request_that_goes_first(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        for number in range(5):
+            track(f"t{number}", WRONG_KEY)
+        refresh_due()
+        gateway.asked.clear()
+
+        refresh_due()
+        assert gateway.asked == [], "nothing is asked in the pause"
+
+        clock.shift(16)
+        refresh_due()
+        assert len(gateway.asked) == 1, "still wrong: only one was asked"
+        assert gateway_state().pause_count == 2
+
+        gateway.answers = dict.fromkeys(gateway.answers, answer("QUEUED"))
+        clock.shift(31)
+        assert refresh_batch(datetime.now(timezone.utc)).asked == 1
+        assert gateway_state().pause_count == 0
+        assert refresh_due().asked == 4
+
+    def test_lasts_as_long_as_the_gateway_asks(self, gateway: Gateway, track: Track) -> None:
+        gateway.headers = {"Retry-After": "77"}
+        track("a", TOO_MANY)
+
+        refresh_due()
+
+        assert gateway_state().paused_until == NOW + timedelta(seconds=77)
+
+    def test_keeps_what_the_others_of_the_batch_were_told(
+        self, gateway: Gateway, track: Track, configure: Callable[..., None]
+    ) -> None:
+        configure(CONCURRENCY=1)
+        track("a", success(), next_poll_at=NOW - timedelta(seconds=2))
+        track("b", WRONG_KEY, next_poll_at=NOW - timedelta(seconds=1))
+        track("c", success())
+
+        assert refresh_due().completed == 1
+
+        assert VideoTask.objects.get(status="SUCCESS").task_id == "a"
+        assert gateway_state().is_paused, "an answer from before the trouble does not end it"
+
+    def test_with_one_task_does_not_hold_up_the_others_for_ever(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        track("poison", (404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
+        track("good", success())
+
+        for _ in range(6):
+            refresh_due()
+            clock.shift(60)
+
+        assert VideoTask.objects.get(task_id="good").status == "SUCCESS"
+
+    def test_of_a_connection_does_not_end_a_pause(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        task = track("a", WRONG_KEY)
+        refresh_due()
+        gateway.answers["a"] = BROKEN
+        clock.shift(20)
+
+        refresh_tasks([task])
+
+        assert gateway_state().pause_count == 1
+
+
+class TestEnds:
+    def test_belong_to_whom_writes_them_first(
+        self, gateway: Gateway, track: Track, received: Received
+    ) -> None:
+        task = track("a", success())
+        refresh_tasks([task])
+        gateway.answers["a"] = answer("IN_PROGRESS", progress="30%")
+
+        assert refresh_tasks([task]) == RefreshSummary(asked=1)
+
+        task.refresh_from_db()
+        assert (task.status, task.progress) == ("SUCCESS", 100)
+        assert OrmQ.objects.count() == 1, "one delivery is asked for"
+
+    def test_wake_a_worker_up_after_the_commit(self, gateway: Gateway, track: Track) -> None:
+        task = track("a", success())
+        with transaction.atomic():
+            refresh_tasks([task])
+            assert not OrmQ.objects.exists()
+
+        (message,) = OrmQ.objects.all()
+        assert message.func() == "octovid_django.tasks.deliver_completion"
+        assert message.args() == (task.pk,)
+
+    def test_that_were_lost_are_taken_back_and_told_anew(
+        self, gateway: Gateway, track: Track, received: Received
+    ) -> None:
+        task = track(
+            "a",
+            success(),
+            status="LOST",
+            next_poll_at=None,
+            completed_at=NOW,
+            next_delivery_at=NOW,
+        )
+        assert deliver(task.pk)
+
+        assert refresh_tasks([task]).completed == 1
+        assert deliver(task.pk)
+
+        assert [(name, arguments["attempt"]) for name, arguments in received] == [
+            ("video_failed", 1),
+            ("video_completed", 1),
+            ("video_succeeded", 1),
+            ("video_completed", 1),
+        ]
+
+    def test_of_a_task_that_is_deleted_meanwhile_are_nobodys(
+        self, gateway: Gateway, track: Track
+    ) -> None:
+        track("a", success())
+        second = track("b", answer("QUEUED"))
+
+        def delete(**_: Any) -> None:
+            VideoTask.objects.all().delete()
+
+        video_progressed.connect(delete)
+        try:
+            refresh_due()
+            refresh_tasks([second])
+        finally:
+            video_progressed.disconnect(delete)
+        assert not VideoTask.objects.exists()
+
+
+class TestProgress:
+    def test_is_told_with_what_was_before(
+        self, gateway: Gateway, track: Track, received: Received
+    ) -> None:
+        task = track("a", answer("IN_PROGRESS", progress="50%"), status="QUEUED", progress=10)
+
+        refresh_due()
+
+        wanted = {"task": task, "previous_status": "QUEUED", "previous_progress": 10}
+        assert received == [("video_progressed", wanted)]
+        assert received[0][1]["task"].progress == 50
+
+    def test_that_is_none_is_not_told(
+        self, gateway: Gateway, track: Track, received: Received
+    ) -> None:
+        track("a", answer("QUEUED"), status="QUEUED")
+
+        assert refresh_due() == RefreshSummary(asked=1)
+        assert received == []
+
+    def test_a_receiver_that_raises_stops_nothing(
+        self, gateway: Gateway, track: Track, received: Received
+    ) -> None:
+        def fail(**_: Any) -> None:
+            raise RuntimeError
+
+        track("a", answer("QUEUED"))
+        track("b", answer("QUEUED"))
+        video_progressed.connect(fail)
+        try:
+            assert refresh_due() == RefreshSummary(asked=2, changed=2)
+        finally:
+            video_progressed.disconnect(fail)
+        assert len(received) == 2
+
+
+class TestTheseNow:
+    def test_are_asked_about_due_or_not(self, gateway: Gateway, track: Track) -> None:
+        task = track("a", answer("QUEUED"), next_poll_at=NOW + timedelta(hours=1))
+        other = track("b", answer("QUEUED"))
+
+        assert refresh_tasks([task]).asked == 1
+        assert gateway.asked == [task.task_id]
+        assert other.task_id not in gateway.asked
+
+    def test_get_a_new_link_when_they_have_ended(self, gateway: Gateway, track: Track) -> None:
+        task = track("a", success())
+        refresh_tasks([task])
+        gateway.answers["a"] = success("https://cdn.example/new.mp4")
+
+        refresh_tasks([task])
+
+        task.refresh_from_db()
+        assert task.video_url == "https://cdn.example/new.mp4"
+        assert task.video_url_expires_at == NOW + timedelta(hours=12)
+
+    def test_stay_unpolled_when_tracking_was_stopped(self, gateway: Gateway, track: Track) -> None:
+        task = track("a", answer("IN_PROGRESS", progress="50%"), next_poll_at=None)
+
+        refresh_tasks([task])
+
+        task.refresh_from_db()
+        assert (task.progress, task.next_poll_at) == (50, None)
+
+    def test_try_a_pause_out_with_one(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        tasks = [track(f"t{number}", WRONG_KEY) for number in range(3)]
+        refresh_due()
+        gateway.asked.clear()
+
+        assert refresh_tasks(tasks) == RefreshSummary(asked=1, failed=3)
+        assert len(gateway.asked) == 1
+
+        gateway.answers = dict.fromkeys(gateway.answers, answer("QUEUED"))
+        assert refresh_tasks(tasks) == RefreshSummary(asked=3, changed=3)
+        assert not gateway_state().is_paused
+
+    def test_that_are_none_are_nothing(self) -> None:
+        assert refresh_tasks([]) == RefreshSummary()
+
+
+@pytest.mark.parametrize("values", [{"API_KEY": ""}, {"TIMEOUT": "ten"}])
+def test_wrong_settings_are_said_before_anything_is_claimed(
+    track: Track, configure: Callable[..., None], values: dict[str, Any]
+) -> None:
+    task = track("a", success())
+    configure(**values)
+
+    for refresh in (refresh_due, lambda: refresh_tasks([task])):
+        with pytest.raises(OctovidSettingsError):
+            refresh()
+    assert VideoTask.objects.due().count() == 1
+
+
+def test_no_transaction_is_open_while_the_gateway_is_asked(
+    gateway: Gateway, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track("a", success())
+    states = []
+    refreshing = connections["default"]  # of this thread; the asking ones have none
+
+    def query(task_id: str) -> Any:
+        states.append(refreshing.in_atomic_block)
+        raise OctovidSettingsError("not asked")
+
+    monkeypatch.setattr("octovid_django.refresh.query_task", query)
+    refresh_due()
+
+    assert states == [False]

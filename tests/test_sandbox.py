@@ -1,0 +1,733 @@
+"""The sandbox gateway, over real sockets: what it is asked, and what it answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+import requests
+import time_machine
+
+from octovid_django.sandbox import MAX_BODY_BYTES, Sandbox
+
+ROOT = Path(__file__).resolve().parent.parent
+VIDEO = files("octovid_django").joinpath("sandbox.mp4").read_bytes()
+TASK_ID = re.compile(r"cgt-\d{14}-[a-z0-9]{5}")
+KEY = "sandbox-key"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(api_key=KEY) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def http_session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers.update(BEARER)
+        yield session
+
+
+Post = Callable[..., requests.Response]
+Query = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def post(sandbox: Sandbox, http_session: requests.Session) -> Post:
+    """Call the creation endpoint."""
+
+    def post(body: object = None, **kwargs: Any) -> requests.Response:
+        if body is not None:
+            kwargs["json"] = body
+        return http_session.post(f"{sandbox.url}/v1/video/generations", timeout=5, **kwargs)
+
+    return post
+
+
+@pytest.fixture
+def query(sandbox: Sandbox, http_session: requests.Session) -> Query:
+    """Call the query endpoint and return the ``data`` of a good answer."""
+
+    def query(task_id: str) -> dict[str, Any]:
+        answer = http_session.get(query_url(sandbox, task_id), timeout=5)
+        assert answer.status_code == 200
+        assert answer.json()["code"] == "success"
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    return query
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """A clock that stands at a whole second until it is shifted."""
+    with time_machine.travel(1_775_908_080, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def video_url(sandbox: Sandbox, query: Query) -> str:
+    """The link to the video of a task that has succeeded."""
+    link: str = query(sandbox.create(run_seconds=0))["data"]["content"]["video_url"]
+    return link
+
+
+def query_url(sandbox: Sandbox, task_id: str) -> str:
+    return f"{sandbox.url}/v1/video/generations/{quote(task_id, safe='')}"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+class TestCreate:
+    def test_answers_with_the_longer_creation_answer(self, post: Post) -> None:
+        answer = post({"model": "doubao-seedance-2-0-260128"})
+
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        body = answer.json()
+        assert TASK_ID.fullmatch(body["task_id"])
+        assert abs(body.pop("created_at") - time.time()) < 5
+        assert body == {
+            "id": body["task_id"],
+            "task_id": body["task_id"],
+            "object": "video",
+            "model": "doubao-seedance-2-0-260128",
+            "status": "queued",
+            "progress": 0,
+        }
+
+    def test_takes_the_whole_documented_body(self, post: Post, query: Query) -> None:
+        content = [
+            {"type": "text", "text": "a cat \ud800 on a roof"},
+            {"type": "image_url", "image_url": {"url": "https://a.test/cat.png"}, "role": "x"},
+        ]
+        video = {"duration": 8, "resolution": "1080p", "ratio": "9:16"}
+        ignored = {"seed": 7, "watermark": False, "callback_url": "https://a.test/"}
+        metadata = {**video, **ignored}
+
+        answer = post({"model": "sandbox-video", "content": content, "metadata": metadata})
+
+        state = query(answer.json()["task_id"])["data"]
+        assert {name: state[name] for name in video} == video
+
+    def test_a_task_ends_as_its_metadata_asks(self, post: Post, query: Query) -> None:
+        asked = {"outcome": "FAILURE", "fail_reason": "No cats, please.", "run_seconds": 0.2}
+
+        task_id = post({"model": "sandbox-video", "metadata": asked}).json()["task_id"]
+
+        wait_for(lambda: query(task_id)["status"] == "FAILURE")
+        assert query(task_id)["fail_reason"] == "No cats, please."
+
+    def test_ids_do_not_repeat(self, sandbox: Sandbox) -> None:
+        assert len({sandbox.create() for _ in range(10_000)}) == 10_000
+
+    @pytest.mark.parametrize(
+        ("body", "hint"),
+        [
+            (b"", "not JSON: send"),
+            (b"{", "not JSON: send"),
+            (b"\xff", "not JSON: send"),
+            (b"[" * 100_000, "not JSON: send"),
+            (b"[]", "not an object: send"),
+            (b"{}", '"model" must be a string'),
+            (b'{"model": ""}', '"model" must be a string'),
+            (b'{"model": "m", "metadata": []}', '"metadata" is not an object'),
+        ],
+        ids=["empty", "half", "not UTF-8", "deep", "array", "no model", "empty model", "metadata"],
+    )
+    def test_a_bad_body_is_told_what_to_send(self, post: Post, body: bytes, hint: str) -> None:
+        answer = post(data=body)
+
+        assert answer.status_code == 400
+        assert hint in answer.json()["message"]
+        assert {**answer.json(), "message": ""} == {
+            "code": "invalid_request",
+            "message": "",
+            "data": None,
+        }
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            '{"outcome": "success"}',
+            '{"outcome": ["SUCCESS"]}',
+            '{"outcome": "LOST"}',
+            '{"run_seconds": -1}',
+            '{"run_seconds": "6"}',
+            '{"run_seconds": true}',
+            '{"run_seconds": null}',
+            '{"run_seconds": NaN}',
+            '{"run_seconds": Infinity}',
+            '{"run_seconds": 1e999}',
+            f'{{"run_seconds": 1{"0" * 400}}}',
+            '{"fail_reason": 1}',
+            '{"duration": 2.5}',
+            '{"duration": 0}',
+            '{"resolution": 720}',
+            '{"ratio": ""}',
+        ],
+    )
+    def test_bad_metadata_is_named(self, post: Post, metadata: str) -> None:
+        answer = post(data=f'{{"model": "m", "metadata": {metadata}}}')
+
+        assert answer.status_code == 400
+        name = next(iter(json.loads(metadata)))
+        assert answer.json()["message"].startswith(f'"{name}" must be ')
+
+    def test_python_callers_get_the_same_refusals(self, sandbox: Sandbox) -> None:
+        with pytest.raises(ValueError, match='"outcome" must be "SUCCESS" or "FAILURE"'):
+            sandbox.create(outcome="MAYBE")
+
+
+class TestFraming:
+    """A request whose end cannot be found is refused, and the connection with it."""
+
+    @pytest.mark.parametrize("length", ["-1", "many", "1.5", "²", "1" * 30, ""])
+    def test_an_invalid_length(self, sandbox: Sandbox, length: str) -> None:
+        status, answer = raw_post(sandbox, f"Content-Length: {length}\r\n", b"{}")
+
+        assert status == 400
+        assert "Content-Length" in answer["message"]
+
+    def test_a_missing_length(self, sandbox: Sandbox) -> None:
+        status, answer = raw_post(sandbox, "", b'{"model": "m"}')
+
+        assert (status, answer["code"]) == (400, "invalid_request")
+
+    def test_a_chunked_body(self, sandbox: Sandbox) -> None:
+        status, answer = raw_post(
+            sandbox, "Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"
+        )
+
+        assert status == 400
+        assert "Content-Length" in answer["message"]
+
+    def test_a_body_of_the_largest_size_and_one_byte_more(self, post: Post) -> None:
+        largest = b'{"model": "m"}'.ljust(MAX_BODY_BYTES)
+
+        assert post(data=largest).status_code == 200
+        answer = post(data=largest + b" ")
+        assert answer.status_code == 400
+        assert "too large" in answer.json()["message"]
+
+    def test_what_is_not_http(self, sandbox: Sandbox) -> None:
+        with socket.create_connection(address(sandbox), timeout=5) as client:
+            client.sendall(b"\x16\x03\x01 is not HTTP\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            assert b" 400 " in read_all(client)
+
+
+class TestQuery:
+    def test_a_success_from_its_beginning_to_its_end(
+        self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
+    ) -> None:
+        created_at = 1_775_908_080
+        task_id = sandbox.create(run_seconds=100, resolution="480p", ratio="1:1")
+        seen = []
+        for _ in range(10):
+            state = query(task_id)
+            seen.append((state["status"], state["data"]["status"], state["progress"]))
+            assert (state["data"]["content"], state["data"]["usage"]) == ({}, {})
+            assert state["finish_time"] == 0
+            clock.shift(10)
+
+        assert seen == [
+            ("NOT_START", "queued", "0%"),
+            ("QUEUED", "queued", "0%"),
+            *[("IN_PROGRESS", "processing", "10%")] * 2,
+            *[("IN_PROGRESS", "processing", "30%")] * 2,
+            *[("IN_PROGRESS", "processing", "50%")] * 2,
+            *[("IN_PROGRESS", "processing", "80%")] * 2,
+        ]
+        end = query(task_id)
+        content = end["data"].pop("content")
+        assert content["video_url"].startswith(f"{sandbox.url}/videos/{task_id}.mp4?")
+        assert end == {
+            "task_id": task_id,
+            "status": "SUCCESS",
+            "progress": "100%",
+            "submit_time": created_at + 5,
+            "start_time": created_at + 20,
+            "finish_time": created_at + 100,
+            "data": {
+                "status": "succeeded",
+                "duration": 5,
+                "resolution": "480p",
+                "ratio": "1:1",
+                "usage": {"total_tokens": 108_000},
+            },
+        }
+        clock.shift(86_400)
+        assert query(task_id)["status"] == "SUCCESS"
+
+    def test_times_are_zero_until_they_have_come(
+        self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
+    ) -> None:
+        task_id = sandbox.create(run_seconds=100)
+        names = ("submit_time", "start_time", "finish_time")
+        assert [query(task_id)[name] > 0 for name in names] == [False, False, False]
+
+        clock.shift(6)
+        assert query(task_id)["status"] == "SUBMITTED"
+        assert [query(task_id)[name] > 0 for name in names] == [True, False, False]
+
+        clock.shift(20)
+        assert [query(task_id)[name] > 0 for name in names] == [True, True, False]
+
+    def test_a_failure(self, sandbox: Sandbox, query: Query) -> None:
+        task_id = sandbox.create(outcome="FAILURE", fail_reason="too bright", run_seconds=0)
+
+        state = query(task_id)
+
+        assert (state["status"], state["progress"]) == ("FAILURE", "100%")
+        assert state["fail_reason"] == "too bright"
+        assert state["data"]["status"] == "failed"
+        assert (state["data"]["content"], state["data"]["usage"]) == ({}, {})
+
+    def test_a_reason_is_shown_only_with_a_failure(self, sandbox: Sandbox, query: Query) -> None:
+        assert "fail_reason" not in query(sandbox.create(outcome="FAILURE", run_seconds=60))
+        assert "fail_reason" not in query(sandbox.create(run_seconds=0))
+
+    def test_it_ends_by_itself(self, sandbox: Sandbox, query: Query) -> None:
+        task_id = sandbox.create(run_seconds=0.2)
+
+        assert query(task_id)["status"] != "SUCCESS"
+        wait_for(lambda: query(task_id)["status"] == "SUCCESS")
+
+    @pytest.mark.parametrize("task_id", ["task_x", "sora-2:task_01", "a/b?c#d", "..", "é%"])
+    def test_an_unknown_task(
+        self, sandbox: Sandbox, http_session: requests.Session, task_id: str
+    ) -> None:
+        # requests would resolve "..": the path goes out as it is.
+        connection = http.client.HTTPConnection(*address(sandbox), timeout=5)
+        path = urlsplit(query_url(sandbox, task_id.replace(".", "%2E"))).path.replace(
+            "%252E", "%2E"
+        )
+        connection.request("GET", path, headers=BEARER)
+        answer = connection.getresponse()
+
+        assert answer.status == 400
+        assert json.load(answer) == {
+            "code": "task_not_exist",
+            "message": "task_not_exist",
+            "data": None,
+        }
+        connection.close()
+
+    def test_an_id_may_be_percent_encoded(self, sandbox: Sandbox, query: Query) -> None:
+        task_id = sandbox.create()
+        encoded = "".join(f"%{ord(character):02X}" for character in task_id)
+
+        answer = requests.get(
+            f"{sandbox.url}/v1/video/generations/{encoded}", headers=BEARER, timeout=5
+        )
+
+        assert answer.json()["data"]["task_id"] == task_id
+
+    def test_counts_the_calls(
+        self, sandbox: Sandbox, post: Post, http_session: requests.Session
+    ) -> None:
+        post({"model": "m"})
+        assert sandbox.query_count == 0
+        task_id = sandbox.create()
+
+        def ask() -> None:
+            for _ in range(25):
+                requests.get(query_url(sandbox, task_id), headers=BEARER, timeout=5)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sandbox.query_count == 100
+        http_session.get(query_url(sandbox, "unknown"), timeout=5)
+        assert sandbox.query_count == 101
+
+
+class TestAccess:
+    @pytest.mark.parametrize(
+        "authorization",
+        [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {KEY}", KEY, "Bearer clé"],
+    )
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_a_wrong_key(self, sandbox: Sandbox, method: str, authorization: str | None) -> None:
+        url = f"{sandbox.url}/v1/video/generations" if method == "POST" else query_url(sandbox, "x")
+        headers = {} if authorization is None else {"Authorization": authorization}
+
+        answer = requests.request(method, url, headers=headers, json={"model": "m"}, timeout=5)
+
+        assert answer.status_code == 401
+        error = answer.json()["error"]
+        assert re.fullmatch(r"Invalid token \(request id: \w+\)", error["message"])
+        assert (error["type"], error["code"]) == ("new_api_error", "")
+
+    @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "clé"])
+    def test_a_key_that_no_client_can_send(self, key: str) -> None:
+        with pytest.raises(ValueError, match="API key"):
+            Sandbox(api_key=key)
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/"),
+            ("GET", "/v1/video/generations"),
+            ("GET", "/v1/video/generations/"),
+            ("GET", "/v1/video/generations/a/b"),
+            ("GET", "/api/v1/video/generations/a"),
+            ("POST", "/v1/video/generations/a"),
+            ("PUT", "/v1/video/generations"),
+            ("DELETE", "/v1/video/generations/a"),
+            ("OPTIONS", "/v1/video/generations/a"),
+            ("BREW", "/v1/video/generations/a"),
+            ("POST", "/videos/a.mp4"),
+        ],
+    )
+    def test_any_other_path_or_method(self, sandbox: Sandbox, method: str, path: str) -> None:
+        answer = requests.request(
+            method, f"{sandbox.url}{path}?a=b", headers=BEARER, data=b"{}", timeout=5
+        )
+
+        assert answer.status_code == 404
+        error = answer.json()["error"]
+        assert error["message"] == f"Invalid URL ({method} {path})"
+        assert error["type"] == "invalid_request_error"
+
+    def test_head_has_no_body(self, sandbox: Sandbox, http_session: requests.Session) -> None:
+        answer = http_session.head(query_url(sandbox, "x"), timeout=5)
+
+        assert (answer.status_code, answer.content) == (404, b"")
+
+
+class TestVideo:
+    def test_opens_without_the_key(self, video_url: str) -> None:
+        answer = requests.get(video_url, timeout=5)
+
+        assert answer.status_code == 200
+        assert answer.content == VIDEO
+        assert answer.headers["Content-Type"] == "video/mp4"
+        assert answer.headers["Accept-Ranges"] == "bytes"
+
+    def test_is_an_mp4_that_starts_playing_at_once(self) -> None:
+        assert VIDEO[4:8] == b"ftyp"
+        assert VIDEO.index(b"moov") < VIDEO.index(b"mdat")
+        assert len(VIDEO) < 120_000
+
+    def test_head(self, video_url: str) -> None:
+        answer = requests.head(video_url, headers={"Range": "bytes=0-9"}, timeout=5)
+
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["Content-Length"] == str(len(VIDEO))
+
+    @pytest.mark.parametrize(
+        ("asked", "start", "stop"),
+        [
+            ("bytes=0-0", 0, 1),
+            ("bytes=10-19", 10, 20),
+            ("bytes=100-", 100, len(VIDEO)),
+            ("bytes=-100", len(VIDEO) - 100, len(VIDEO)),
+            ("bytes=-99999999", 0, len(VIDEO)),
+            ("bytes=0-99999999", 0, len(VIDEO)),
+        ],
+    )
+    def test_a_part(self, video_url: str, asked: str, start: int, stop: int) -> None:
+        answer = requests.get(video_url, headers={"Range": asked}, timeout=5)
+
+        assert answer.status_code == 206
+        assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(VIDEO)}"
+        assert answer.content == VIDEO[start:stop]
+
+    @pytest.mark.parametrize(
+        "asked", [f"bytes={len(VIDEO)}-", "bytes=99999999-100000000", "bytes=-0"]
+    )
+    def test_a_part_beyond_the_end(self, video_url: str, asked: str) -> None:
+        answer = requests.get(video_url, headers={"Range": asked}, timeout=5)
+
+        assert (answer.status_code, answer.content) == (416, b"")
+        assert answer.headers["Content-Range"] == f"bytes */{len(VIDEO)}"
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Range": "bytes=0-1,5-6"},
+            {"Range": "bytes=9-1"},
+            {"Range": "bytes=-"},
+            {"Range": "frames=1-2"},
+            {"Range": f"bytes={'9' * 5000}-"},
+            {"Range": "bytes=0-1", "If-Range": '"another video"'},
+        ],
+    )
+    def test_what_is_no_single_part_gets_the_whole(
+        self, video_url: str, headers: dict[str, str]
+    ) -> None:
+        answer = requests.get(video_url, headers=headers, timeout=5)
+
+        assert answer.status_code == 200
+        assert answer.content == VIDEO
+
+    def test_the_link_says_when_it_dies_and_does(
+        self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
+    ) -> None:
+        task_id = sandbox.create(run_seconds=10)
+        clock.shift(10)
+        state = query(task_id)
+        link = state["data"]["content"]["video_url"]
+        assert parse_qs(urlsplit(link).query)["Expires"] == [str(state["finish_time"] + 43_200)]
+
+        clock.shift(43_199)
+        assert requests.get(link, timeout=5).status_code == 200
+        clock.shift(1)
+        dead = requests.get(link, timeout=5)
+        assert (dead.status_code, dead.json()["Message"]) == (403, "The link has expired")
+        assert query(task_id)["data"]["content"]["video_url"] == link
+
+    def test_the_lifetime_can_be_chosen(self) -> None:
+        with Sandbox(link_lifetime=0) as sandbox:
+            answer = requests.get(
+                query_url(sandbox, sandbox.create(run_seconds=0)), headers=BEARER, timeout=5
+            )
+            link = answer.json()["data"]["data"]["content"]["video_url"]
+            assert requests.get(link, timeout=5).status_code == 403
+
+    @pytest.mark.parametrize(
+        "forge",
+        [
+            lambda link: link.partition("?")[0],
+            lambda link: link[:-1] + ("0" if link[-1] != "0" else "1"),
+            lambda link: link.replace("Expires=", "Expires=9"),
+            lambda link: link.replace("/cgt-", "/cgt-1"),
+            lambda link: link.replace("Signature=", "Signature=%C3%A9"),
+            lambda link: link.replace("Expires=", "Expires=never&Expires="),
+        ],
+        ids=["bare", "signature", "expiry", "other task", "not ASCII", "no time"],
+    )
+    def test_a_forged_link(self, video_url: str, forge: Callable[[str], str]) -> None:
+        answer = requests.get(forge(video_url), headers=BEARER, timeout=5)
+
+        assert answer.status_code == 403
+
+
+class TestLife:
+    def test_many_calls_share_a_connection(self, sandbox: Sandbox) -> None:
+        connection = http.client.HTTPConnection(*address(sandbox), timeout=5)
+        connection.connect()
+        socket_used = connection.sock
+        task_id = sandbox.create()
+        calls = [
+            ("GET", f"/v1/video/generations/{task_id}", None),
+            ("POST", "/v1/video/generations", b"{"),
+            ("PUT", "/anywhere", b"a body nobody reads"),
+            ("HEAD", "/videos/x.mp4", None),
+            ("GET", f"/v1/video/generations/{task_id}", None),
+        ]
+        statuses = []
+        for method, path, body in calls:
+            connection.request(method, path, body=body, headers=BEARER)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+
+        assert statuses == [200, 400, 404, 403, 200]
+        assert connection.sock is socket_used
+        connection.close()
+
+    def test_listens_on_loopback_only(self, sandbox: Sandbox) -> None:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.url)
+
+    def test_a_taken_port(self, sandbox: Sandbox) -> None:
+        with pytest.raises(OSError, match="in use"):
+            Sandbox(port=address(sandbox)[1])
+
+    def test_a_port_is_free_again_at_once(self) -> None:
+        with Sandbox() as first:
+            requests.get(first.url, timeout=5)
+        with Sandbox(port=address(first)[1]) as second:
+            assert requests.get(second.url, timeout=5).status_code == 404
+
+    def test_a_stopped_sandbox_answers_nobody_not_even_old_friends(self) -> None:
+        with Sandbox() as sandbox, requests.Session() as session:
+            assert session.get(sandbox.url, timeout=5).status_code == 404
+            sandbox.stop()
+            with pytest.raises(requests.ConnectionError):
+                session.get(sandbox.url, timeout=5)
+
+    def test_stop_is_quick_with_connections_open_and_can_be_repeated(self) -> None:
+        sandbox = Sandbox()
+        sandbox.start()
+        threads_before = threading.active_count()
+        with socket.create_connection(address(sandbox), timeout=5):
+            wait_for(lambda: threading.active_count() > threads_before)
+            started = time.monotonic()
+            sandbox.stop()
+            sandbox.stop()
+            assert time.monotonic() - started < 2
+
+    def test_one_that_was_never_started_can_be_stopped(self) -> None:
+        Sandbox().stop()
+
+    def test_serve_forever_ends_with_stop(self) -> None:
+        sandbox = Sandbox()
+        thread = threading.Thread(target=sandbox.serve_forever)
+        thread.start()
+        assert requests.get(sandbox.url, timeout=5).status_code == 404
+
+        sandbox.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+
+    def test_is_quiet_also_when_clients_hang_up(
+        self, sandbox: Sandbox, video_url: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        path = video_url.removeprefix(sandbox.url)
+        for request in (
+            b"",
+            b"GET /half",
+            f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 50,
+            b"POST /v1/video/generations HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+        ):
+            with socket.create_connection(address(sandbox), timeout=5) as client:
+                client.sendall(request)
+                # To close with an answer unread is to reset the connection.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sandbox.stop()
+
+        assert capfd.readouterr() == ("", "")
+
+    def test_logs_at_debug_and_never_a_secret(
+        self, sandbox: Sandbox, post: Post, video_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG, logger="octovid_django.sandbox"):
+            post({"model": "m", "prompt": "a cat"})
+            requests.get(video_url, timeout=5)
+            requests.get(f"{sandbox.url}/?key={KEY}", timeout=5)
+
+        assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+        assert "POST '/v1/video/generations': 200" in caplog.text
+        assert "a cat" in caplog.text
+        assert KEY not in caplog.text
+        assert parse_qs(urlsplit(video_url).query)["Signature"][0] not in caplog.text
+
+
+class TestCommand:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_says_how_to_use_it_serves_and_ends_well(self, number: signal.Signals) -> None:
+        with run_command("--port", "0", "--api-key", "other-key") as process:
+            try:
+                said = read_until(process, "curl ")
+                settings = re.search(r"OCTOVID = (\{.*\})", said)
+                assert settings
+                octovid = json.loads(settings[1])
+                assert octovid["API_KEY"] == "other-key"
+                assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", said)
+                curl = next(line for line in said.splitlines() if "curl" in line)
+                assert f"{octovid['BASE_URL']}/v1/video/generations" in curl
+                answer = requests.post(
+                    f"{octovid['BASE_URL']}/v1/video/generations",
+                    headers={"Authorization": "Bearer other-key"},
+                    json={"model": "m"},
+                    timeout=5,
+                )
+                assert answer.status_code == 200
+            finally:
+                process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+
+        assert (process.returncode, err) == (0, "")
+        assert "stopped" in out
+
+    def test_a_taken_port_is_one_line(self, sandbox: Sandbox) -> None:
+        port = str(address(sandbox)[1])
+        with run_command("--port", port) as process:
+            _, err = process.communicate(timeout=20)
+
+        assert process.returncode == 1
+        assert err.count("\n") == 1
+        assert port in err
+        assert "--port 0" in err
+
+    @pytest.mark.parametrize("port", ["65536", "-1", "http", "²", "9" * 5000])
+    def test_a_port_that_is_none(self, port: str) -> None:
+        with run_command(f"--port={port}") as process:
+            _, err = process.communicate(timeout=20)
+
+        assert process.returncode == 2
+        assert "a port is a number from 0 (any free one) to 65535" in err
+
+    def test_a_key_that_no_client_can_send(self) -> None:
+        with run_command("--port", "0", "--api-key", "two words") as process:
+            _, err = process.communicate(timeout=20)
+
+        assert process.returncode == 1
+        assert err == "CommandError: the API key must be printable ASCII without spaces.\n"
+
+
+def address(sandbox: Sandbox) -> tuple[str, int]:
+    parts = urlsplit(sandbox.url)
+    return str(parts.hostname), int(parts.port or 0)
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+def raw_post(sandbox: Sandbox, headers: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Post with these header lines as they are, and return the status and the JSON answer."""
+    head = (
+        "POST /v1/video/generations HTTP/1.1\r\nHost: sandbox\r\n"
+        f"Authorization: Bearer {KEY}\r\n{headers}\r\n"
+    )
+    with socket.create_connection(address(sandbox), timeout=5) as client:
+        client.sendall(head.encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        status, decoded = answer.status, json.load(answer)
+        answer.close()
+    return status, decoded
+
+
+def run_command(*arguments: str) -> subprocess.Popen[str]:
+    """Start ``manage.py octovid_sandbox`` as a user would."""
+    ours = ("DJANGO_SETTINGS_MODULE", "COVERAGE_PROCESS_START")
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "octovid_sandbox", "--no-color", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in ours},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> str:
+    """Read the output up to the line with ``word``; the end of the process ends it too."""
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if word in line:
+            return said
+    raise AssertionError(f"the command ended without {word!r}: {said}")

@@ -1,0 +1,285 @@
+"""What a row becomes. The times are seconds since the task was tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from octovid_django.enums import TaskStatus
+from octovid_django.exceptions import OctovidConnectionError, OctovidTaskNotFoundError
+from octovid_django.models import VideoTask
+from octovid_django.snapshot import TaskSnapshot
+from octovid_django.transition import Transition, after_answer, after_error
+
+START = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+LINK = "https://cdn.example/video.mp4"
+DENIED = OctovidTaskNotFoundError("task_not_exist")
+REFUSED = OctovidConnectionError("connection refused")
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def row(**values: Any) -> VideoTask:
+    """A task as a worker has claimed it."""
+    defaults = {"task_id": "t", "status": "IN_PROGRESS", "tracked_at": START}
+    is_final = values.get("status") in ("SUCCESS", "FAILURE", "LOST")
+    defaults["next_poll_at"] = None if is_final else at(45)
+    return VideoTask(**{**defaults, **values})
+
+
+def snapshot(status: str | None, **values: Any) -> TaskSnapshot:
+    unsaid = dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), "")
+    unsaid |= dict.fromkeys(("resolution", "ratio"), "")
+    unsaid |= dict.fromkeys(("progress", "video_url_expires_at", "duration", "total_tokens"))
+    unsaid |= dict.fromkeys(("submitted_at", "started_at", "finished_at", "payload"))
+    return TaskSnapshot(**{**unsaid, "status": TaskStatus(status) if status else None, **values})
+
+
+def become(task: VideoTask, transition: Transition) -> VideoTask:
+    for name, value in transition.fields.items():
+        setattr(task, name, value)
+    return task
+
+
+def fail_repeatedly(
+    task: VideoTask, error: Exception, times: list[float], *, is_end: Callable[[int], bool]
+) -> VideoTask:
+    for number, seconds in enumerate(times, start=1):
+        transition = after_error(task, error, at(seconds))
+        assert transition.is_end == is_end(number)
+        become(task, transition)
+    return task
+
+
+class TestProgress:
+    def test_is_told_and_looked_at_again_after_the_poll_interval(self) -> None:
+        transition = after_answer(row(), snapshot("IN_PROGRESS", progress=50), at(10))
+
+        assert not transition.is_end
+        assert transition.fields["progress"] == 50
+        assert transition.fields["next_poll_at"] == at(25)
+
+    def test_that_is_not_told_is_kept(self) -> None:
+        task = row(progress=30, duration=5, resolution="720p", submitted_at=START)
+
+        become(task, after_answer(task, snapshot(None), at(10)))
+
+        assert (task.status, task.progress, task.duration) == ("IN_PROGRESS", 30, 5)
+        assert (task.resolution, task.submitted_at) == ("720p", START)
+
+    def test_an_answer_ends_a_row_of_errors(self) -> None:
+        task = row(error_count=3, last_error="no", not_found_count=3, not_found_since=START)
+
+        become(task, after_answer(task, snapshot("QUEUED"), at(10)))
+
+        assert (task.error_count, task.last_error) == (0, "")
+        assert (task.not_found_count, task.not_found_since) == (0, None)
+
+    def test_a_task_that_is_not_polled_stays_unpolled(self) -> None:
+        task = row(next_poll_at=None)
+
+        assert "next_poll_at" not in after_answer(task, snapshot("QUEUED"), at(10)).fields
+        assert "next_poll_at" not in after_error(task, REFUSED, at(10)).fields
+
+
+class TestEnds:
+    def test_a_success_with_its_link(self) -> None:
+        task = row(progress=50)
+
+        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10))
+        become(task, transition)
+
+        assert transition.is_end
+        assert (task.status, task.progress, task.video_url) == ("SUCCESS", 100, LINK)
+        assert (task.completed_at, task.next_delivery_at) == (at(10), at(10))
+        assert task.next_poll_at is None
+
+    def test_a_failure_with_its_reason(self) -> None:
+        task = row(progress=50)
+
+        transition = after_answer(task, snapshot("FAILURE", fail_reason="refused"), at(10))
+        become(task, transition)
+
+        assert transition.is_end
+        assert (task.status, task.fail_reason, task.progress) == ("FAILURE", "refused", 50)
+
+    def test_a_link_that_does_not_say_when_it_dies_lives_from_now(
+        self, configure: Callable[..., None]
+    ) -> None:
+        configure(LINK_LIFETIME=3600)
+
+        transition = after_answer(row(), snapshot("SUCCESS", video_url=LINK), at(10))
+
+        assert transition.fields["video_url_expires_at"] == at(3610)
+
+    @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+    @pytest.mark.parametrize("answer", ["IN_PROGRESS", "SUCCESS", "FAILURE", None])
+    def test_stay_whatever_the_gateway_answers_later(self, status: str, answer: str | None) -> None:
+        task = row(status=status)
+
+        transition = after_answer(task, snapshot(answer, video_url="", progress=3), at(10))
+
+        assert not transition.is_end
+        assert not {"status", "progress", "next_poll_at"} & set(transition.fields)
+
+    def test_a_success_takes_a_new_link(self) -> None:
+        task = row(status="SUCCESS", video_url="https://cdn.example/old.mp4")
+        answer = snapshot("SUCCESS", video_url=LINK, video_url_expires_at=at(900))
+
+        become(task, after_answer(task, answer, at(10)))
+
+        assert (task.video_url, task.video_url_expires_at) == (LINK, at(900))
+
+    def test_the_same_link_does_not_live_longer_by_asking_again(self) -> None:
+        task = row(status="SUCCESS", video_url=LINK, video_url_expires_at=at(20))
+
+        become(task, after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10)))
+
+        assert task.video_url_expires_at == at(20)
+
+
+class TestSuccessWithoutLink:
+    def test_is_looked_at_again_for_a_minute_and_final_then(self) -> None:
+        task = row(progress=80)
+        answer = snapshot("SUCCESS", progress=100)
+
+        for seconds in (10, 25, 40, 55, 69):
+            transition = after_answer(task, answer, at(seconds))
+            assert not transition.is_end
+            become(task, transition)
+            assert (task.status, task.progress) == ("IN_PROGRESS", 100)
+
+        transition = after_answer(task, answer, at(70))
+        assert transition.is_end
+        assert become(task, transition).status == "SUCCESS"
+        assert not task.has_video
+
+    def test_is_final_as_soon_as_the_link_is_there(self) -> None:
+        task = row()
+        become(task, after_answer(task, snapshot("SUCCESS"), at(10)))
+
+        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(25))
+
+        assert transition.is_end
+        assert become(task, transition).link_awaited_since is None
+
+    def test_is_looked_at_within_the_minute_even_where_polling_is_rare(
+        self, configure: Callable[..., None]
+    ) -> None:
+        configure(POLL_INTERVAL=3600)
+
+        transition = after_answer(row(), snapshot("SUCCESS"), at(10))
+
+        assert transition.fields["next_poll_at"] == at(25)
+
+    def test_that_turns_out_running_begins_its_minute_anew(self) -> None:
+        task = row()
+        become(task, after_answer(task, snapshot("SUCCESS"), at(10)))
+        become(task, after_answer(task, snapshot("IN_PROGRESS"), at(25)))
+
+        assert not after_answer(task, snapshot("SUCCESS"), at(100)).is_end
+
+
+class TestErrors:
+    def test_back_off_from_the_poll_interval_to_five_minutes(self) -> None:
+        task = row()
+        pauses = []
+        for _ in range(8):
+            become(task, after_error(task, REFUSED, at(0)))
+            pauses.append((task.next_poll_at - at(0)).total_seconds())
+
+        wanted = [15, 30, 60, 120, 240, 300, 300, 300]
+        assert all(0.8 * w <= p <= 1.2 * w for p, w in zip(pauses, wanted, strict=True)), pauses
+        assert len({round(pause, 3) for pause in pauses[-3:]}) > 1, "there is jitter"
+
+    def test_are_told(self) -> None:
+        task = become(row(poll_count=4), after_error(row(poll_count=4), REFUSED, at(10)))
+
+        assert (task.error_count, task.last_error) == (1, "connection refused")
+        assert (task.poll_count, task.polled_at) == (5, at(10))
+
+    def test_leave_an_ended_task_ended(self) -> None:
+        for status in ("SUCCESS", "FAILURE", "LOST"):
+            transition = after_error(row(status=status, not_found_count=9), DENIED, at(9999))
+            assert not transition.is_end
+            assert "status" not in transition.fields
+
+
+class TestLost:
+    def test_after_five_denials_in_a_row_over_ten_minutes(self) -> None:
+        task = fail_repeatedly(
+            row(), DENIED, [0, 15, 45, 105, 225, 465, 600], is_end=lambda number: number == 7
+        )
+        assert (task.status, task.fail_reason) == ("LOST", "task_not_exist")
+        assert task.next_poll_at is None
+
+    def test_not_by_few_denials_however_long(self) -> None:
+        fail_repeatedly(row(), DENIED, [0, 3600, 7200, 9000], is_end=lambda _: False)
+
+    def test_not_when_an_answer_comes_between(self) -> None:
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
+        become(task, after_answer(task, snapshot("QUEUED"), at(500)))
+        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_end=lambda _: False)
+
+    def test_a_broken_connection_is_no_denial_and_ends_no_row_of_them(self) -> None:
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
+        task = fail_repeatedly(task, REFUSED, [400, 800], is_end=lambda _: False)
+        assert after_error(task, DENIED, at(900)).is_end
+
+    def test_without_an_end_in_time(self, configure: Callable[..., None]) -> None:
+        configure(GIVE_UP_AFTER=3600)
+        task = row()
+
+        assert not after_answer(task, snapshot("IN_PROGRESS"), at(3599)).is_end
+        transition = after_answer(task, snapshot("IN_PROGRESS"), at(3600))
+
+        assert transition.is_end
+        assert become(task, transition).status == "LOST"
+
+    def test_an_end_that_is_seen_late_is_still_that_end(
+        self, configure: Callable[..., None]
+    ) -> None:
+        configure(GIVE_UP_AFTER=3600)
+
+        transition = after_answer(row(), snapshot("SUCCESS", video_url=LINK), at(99999))
+
+        assert transition.fields["status"] == "SUCCESS"
+
+    def test_not_by_the_first_error_after_a_long_silence(
+        self, configure: Callable[..., None]
+    ) -> None:
+        configure(GIVE_UP_AFTER=3600)
+        times = [99999.0 + seconds for seconds in range(5)]
+        fail_repeatedly(row(), REFUSED, times, is_end=lambda number: number == 5)
+
+    def test_is_taken_back_when_the_task_is_alive(self, configure: Callable[..., None]) -> None:
+        configure(GIVE_UP_AFTER=3600)
+        task = row(status="LOST", fail_reason="?", completed_at=at(3600), delivered_at=at(3601))
+
+        transition = after_answer(task, snapshot("IN_PROGRESS", progress=50), at(4000))
+        become(task, transition)
+
+        assert not transition.is_end
+        assert (task.status, task.fail_reason, task.next_poll_at) == ("IN_PROGRESS", "", at(4015))
+        assert (task.completed_at, task.delivered_at, task.delivery_attempts) == (None, None, 0)
+        assert not after_answer(task, snapshot("IN_PROGRESS"), at(4015)).is_end, "time starts anew"
+
+    def test_is_taken_back_when_the_task_is_done(self) -> None:
+        task = row(status="LOST", delivered_at=at(5), delivery_attempts=1)
+
+        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10))
+        become(task, transition)
+
+        assert transition.is_end
+        assert (task.status, task.delivered_at, task.delivery_attempts) == ("SUCCESS", None, 0)
+
+    def test_stays_when_the_answer_says_nothing(self) -> None:
+        transition = after_answer(row(status="LOST"), snapshot(None), at(10))
+
+        assert not transition.is_end
+        assert "status" not in transition.fields

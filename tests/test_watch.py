@@ -1,0 +1,90 @@
+"""Tasks in the terminal; ``tests/test_commands.py`` shows them in ``octovid_refresh --watch``."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management.base import OutputWrapper
+
+from octovid_django.management import watch
+from octovid_django.models import VideoTask
+
+
+def task(**values: object) -> VideoTask:
+    defaults = {"pk": 1, "task_id": "cgt-1", "status": "IN_PROGRESS", "progress": 30}
+    return VideoTask(**{**defaults, **values})
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """A real pseudo-terminal as standard output; calling it reads what has come there."""
+    reader, writer = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+
+        def read() -> str:
+            stdout.flush()
+            screen = b""
+            while select.select([reader], [], [], 0)[0]:
+                screen += os.read(reader, 65536)
+            return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
+
+        yield read
+        monkeypatch.undo()
+    os.close(reader)
+
+
+def test_without_a_terminal_a_change_is_a_line() -> None:
+    stdout = StringIO()
+    with watch.task_view(OutputWrapper(stdout)) as show:
+        show([task()])
+        show([task()])
+        show([task(progress=50, last_error="refused")])
+        show([task(status="FAILURE", progress=100, fail_reason="no cats")])
+
+    assert stdout.getvalue().splitlines() == [
+        "cgt-1   30 %  IN_PROGRESS",
+        "cgt-1   50 %  IN_PROGRESS  refused",
+        "cgt-1  100 %  FAILURE  no cats",
+    ]
+
+
+def test_in_a_terminal_every_task_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as read:
+        with watch.task_view(OutputWrapper(sys.stdout)) as show:
+            show([task(), task(pk=2, task_id="cgt-[red]2", progress=70)])
+            show([task(status="SUCCESS", progress=100)])
+        screen = read()
+
+    assert "cgt-1" in screen
+    assert "cgt-[red]2" in screen, "an id is text, not markup"
+    assert "━" in screen
+    assert "100 %" in screen
+    assert "succeeded" in screen
+
+
+def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as read:
+        monkeypatch.setattr(watch, "Progress", None)
+        with watch.task_view(OutputWrapper(sys.stdout)) as show:
+            show([task()])
+        screen = read()
+
+    assert screen.split() == ["cgt-1", "30", "%", "IN_PROGRESS"]
+
+
+def test_rich_is_an_extra() -> None:
+    setup = (Path(__file__).resolve().parent.parent / "setup.cfg").read_text()
+    required = setup[setup.index("install_requires") : setup.index("[options.packages.find]")]
+    assert "rich" not in required
