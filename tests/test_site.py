@@ -1,0 +1,112 @@
+"""The whole path, in a new project, with a real qcluster: what the README promises a newcomer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octovid_django.sandbox import Sandbox
+from tests.processes import Site, wait_for
+
+START_SECONDS = 90
+"""django-q2 first looks at its schedules half a minute after its start."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def new_site(tmp_path: Path, gateway: Sandbox) -> Iterator[Callable[..., Site]]:
+    sites = []
+
+    def start(**options: Any) -> Site:
+        site = Site(tmp_path, gateway.url, **options)
+        sites.append(site)
+        migrated = site.manage("migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        return site
+
+    yield start
+    for site in sites:
+        site.close()
+
+
+SCHEDULES = (
+    "from django_q.models import Schedule; "
+    "print(list(Schedule.objects.values_list('name', 'minutes', 'func')))"
+)
+
+
+def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], gateway: Sandbox) -> None:
+    site = new_site()
+    assert site.manage("check").returncode == 0
+    assert site.python(SCHEDULES) == (
+        "[('octovid-refresh', 1, 'octovid_django.tasks.refresh_due')]"
+    )
+    site.python("from django_q.models import Schedule; Schedule.objects.update(minutes=2)")
+    site.manage("migrate")
+    assert "'octovid-refresh', 2," in site.python(SCHEDULES), "an operator's edit is kept"
+
+    task_id = gateway.create(run_seconds=1)
+    assert site.manage("octovid_track", task_id).returncode == 0
+    site.start_qcluster()
+    wait_for(site.received, START_SECONDS, site.log)
+
+    wait_for(lambda: site.status()["undelivered"] == 0, 10, site.log)
+    assert site.received() == [
+        ["video_succeeded", task_id, "SUCCESS", 1],
+        ["video_completed", task_id, "SUCCESS", 1],
+    ]
+    status = site.status()
+    assert status["tasks"] == {"SUCCESS": 1}
+    assert status["problems"] == []
+
+
+def test_one_worker_delivers_within_seconds_of_the_end(
+    new_site: Callable[..., Site], gateway: Sandbox
+) -> None:
+    site = new_site(q_cluster={"workers": 1}, octovid={"POLL_INTERVAL": 1})
+    # The tick holds the only worker until the last of them has ended.
+    task_ids = [gateway.create(run_seconds=seconds) for seconds in (8, 10, 12, 14)]
+    site.manage("octovid_track", *task_ids)
+    site.wake()
+    site.start_qcluster()
+    wait_for(lambda: len(site.received()) == 2 * len(task_ids), 60, site.log)
+
+    longest_wait = site.python(
+        "from octovid_django.models import VideoTask; "
+        "print(max(t.delivered_at - t.finished_at for t in VideoTask.objects.all()).seconds)"
+    )
+    assert int(longest_wait) < 8
+
+
+def test_a_qcluster_that_is_killed_loses_nothing(
+    new_site: Callable[..., Site], gateway: Sandbox
+) -> None:
+    site = new_site(octovid={"POLL_INTERVAL": 1, "TIMEOUT": 2, "BATCH_SIZE": 10})
+    task_ids = [gateway.create(run_seconds=run_seconds / 4) for run_seconds in range(1, 31)]
+    site.manage("octovid_track", *task_ids)
+    site.wake()
+    cluster = site.start_qcluster()
+    wait_for(lambda: gateway.query_count > 10, START_SECONDS, site.log)
+    site.kill(cluster)
+
+    assert site.status()["tasks"] != {"SUCCESS": len(task_ids)}, "killed before all had ended"
+    site.start_qcluster()
+    wait_for(
+        lambda: (
+            {task_id for signal, task_id, *_ in site.received() if signal == "video_completed"}
+            == set(task_ids)
+        ),
+        150,
+        site.log,
+    )
+
+    wait_for(lambda: site.status()["undelivered"] == 0, 30, site.log)
+    assert site.status()["tasks"] == {"SUCCESS": len(task_ids)}
