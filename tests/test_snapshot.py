@@ -1,0 +1,256 @@
+"""Every answer that the contract knows is a file in ``tests/answers/``.
+
+``becomes`` holds what the snapshot says; what it leaves out, the snapshot must not say. The
+payload is the answer's ``data`` where the file does not tell otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, asdict
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octovid_django import exceptions
+from octovid_django.enums import TaskStatus
+from octovid_django.snapshot import TaskSnapshot
+
+ANSWERS = sorted((Path(__file__).parent / "answers").glob("*.json"))
+SILENCE: dict[str, Any] = {
+    **dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), ""),
+    **dict.fromkeys(("resolution", "ratio"), ""),
+    **dict.fromkeys(("status", "progress", "duration", "total_tokens"), None),
+    **dict.fromkeys(("submitted_at", "started_at", "finished_at", "video_url_expires_at"), None),
+}
+VIDEO = "https://cdn.example/video.mp4"
+
+
+def read(answer: Any) -> TaskSnapshot:
+    return TaskSnapshot.from_answer(
+        answer, base_url="https://octopusx.ai", link_lifetime=timedelta(hours=12)
+    )
+
+
+def answer(status: str = "IN_PROGRESS", **fields: Any) -> dict[str, Any]:
+    return {"code": "success", "data": {"task_id": "task_1", "status": status, **fields}}
+
+
+@pytest.mark.parametrize("path", ANSWERS, ids=[path.stem for path in ANSWERS])
+def test_every_answer_of_the_contract(path: Path) -> None:
+    case = json.loads(path.read_text())
+
+    if "raises" in case:
+        with pytest.raises(getattr(exceptions, case["raises"])):
+            read(case["answer"])
+        return
+    said = {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name, value in asdict(read(case["answer"])).items()
+    }
+    assert said == {**SILENCE, "payload": case["answer"].get("data"), **case["becomes"]}
+
+
+def test_every_row_of_the_contract_has_an_answer() -> None:
+    rows = {json.loads(path.read_text())["contract"] for path in ANSWERS}
+
+    assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 16))}
+
+
+def test_is_frozen() -> None:
+    snapshot = read(answer())
+
+    with pytest.raises(FrozenInstanceError):
+        snapshot.status = TaskStatus.SUCCESS  # type: ignore[misc]
+
+
+def test_times_are_aware_and_in_utc() -> None:
+    snapshot = read(answer("SUCCESS", finish_time=1775908382, result_url=VIDEO))
+
+    assert snapshot.finished_at == datetime(2026, 4, 11, 11, 53, 2, tzinfo=timezone.utc)
+    assert snapshot.finished_at.tzinfo is timezone.utc
+    assert snapshot.video_url_expires_at == snapshot.finished_at + timedelta(hours=12)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("said", "message"),
+        [
+            (
+                {"code": "get_task_failed", "message": "record not found", "data": None},
+                "the gateway answered with the error get_task_failed: record not found",
+            ),
+            (
+                {"code": 500, "message": "oops", "data": {}},
+                "the gateway answered with the error: oops",
+            ),
+            (
+                {"error": {"message": "Invalid token", "type": "new_api_error", "code": ""}},
+                "the gateway answered with no task: Invalid token",
+            ),
+            ([], "the gateway answered with a JSON array, not an object"),
+            ("cat", "the gateway answered with a JSON string, not an object"),
+            (None, "the gateway answered with a JSON null, not an object"),
+            (True, "the gateway answered with a JSON boolean, not an object"),
+            (7, "the gateway answered with a JSON number, not an object"),
+            ({}, "the gateway answered with no task: without a reason"),
+        ],
+    )
+    def test_say_what_came_instead(self, said: Any, message: str) -> None:
+        with pytest.raises(exceptions.OctovidAnswerError) as raised:
+            read(said)
+
+        assert str(raised.value) == message
+
+    def test_an_error_word_beside_a_task_is_no_refusal(self) -> None:
+        said = {"code": "0", "task_id": "task_1", "status": "running"}
+
+        assert read(said).status == TaskStatus.IN_PROGRESS
+
+
+class TestLinks:
+    """Only http and https, and only of a task that has succeeded."""
+
+    @pytest.mark.parametrize(
+        "link",
+        [
+            *("javascript:alert(1)", "JaVaScRiPt:alert(1)", "\tjavascript:alert(1)"),
+            *("data:video/mp4;base64,AAAA", "ftp://cdn.example/video.mp4", "//cdn.example/v.mp4"),
+            *("https://", "https:///v.mp4", "https://octopusx.ai@evil.example/v.mp4"),
+            *("https://cdn.example/a b.mp4", "https://cdn.example/\n.mp4", "video.mp4", " ", ""),
+            *("https://[::1/v.mp4", "https://cdn.example/\u202e4pm.exe", VIDEO + "x" * 10_000),
+            *(7, True, None, [VIDEO], {"url": VIDEO}),
+        ],
+    )
+    def test_anything_else_is_no_link(self, link: Any) -> None:
+        said = answer("SUCCESS", result_url=link, url=link, data={"content": {"video_url": link}})
+
+        assert read(said).video_url == ""
+
+    @pytest.mark.parametrize("status", ["IN_PROGRESS", "FAILURE", "QUEUED", "nonsense"])
+    def test_a_task_that_has_not_succeeded_has_none(self, status: str) -> None:
+        snapshot = read(answer(status, result_url=VIDEO, fail_reason=VIDEO))
+
+        assert snapshot.video_url == ""
+        assert snapshot.video_url_expires_at is None
+
+    def test_the_upstreams_content_comes_first(self) -> None:
+        inner = {"content": {"video_url": VIDEO}, "url": "https://cdn.example/poster.jpg"}
+        said = answer("SUCCESS", data=inner, result_url="https://cdn.example/other.mp4")
+
+        assert read(said).video_url == VIDEO
+
+    def test_one_without_any_time_has_no_expiry(self) -> None:
+        assert read(answer("SUCCESS", result_url=VIDEO)).video_url_expires_at is None
+
+
+FIELDS = (
+    *("task_id", "status", "progress", "fail_reason", "result_url", "url", "error", "message"),
+    *("submit_time", "start_time", "finish_time", "duration", "resolution", "ratio"),
+    *("content", "usage", "data"),
+)
+WEIRD = [
+    *(None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**400, -(10**400), 0.5, 1e308, -1e308),
+    *(float("nan"), float("inf"), float("-inf"), "", " ", "\x00", "\ud800", "\U0001f3ac" * 300),
+    *("1e999", "nan", "-0", "٣", "x" * 100_000, [], [[]], [{}], {}, {"data": {}}),
+    *({"video_url": []}, {"total_tokens": "many"}, {"total_tokens": 10**30}, {"message": []}),
+]
+
+
+class TestHostileAnswers:
+    """Whatever comes, it is refused by our own error, or fits into any database."""
+
+    @pytest.mark.parametrize("field", FIELDS)
+    @pytest.mark.parametrize("value", WEIRD, ids=[f"value{n}" for n in range(len(WEIRD))])
+    @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+    def test_weird_value(self, field: str, value: Any, status: str) -> None:
+        said = answer(status)
+        said["data"] |= {field: value}
+        try:
+            snapshot = read(said)
+        except exceptions.OctovidAnswerError:
+            return
+        assert_storable(snapshot)
+
+    def test_huge_data_link_is_cut(self) -> None:
+        inner = {"content": {"video_url": "data:video/mp4;base64," + "A" * 8_000_000}, "seed": 7}
+        snapshot = read(answer("SUCCESS", data=inner))
+
+        assert_storable(snapshot)
+        assert snapshot.payload["data"]["seed"] == 7, "only the link is cut"
+        assert snapshot.payload["data"]["content"]["video_url"] == (
+            "data:video/mp4;base64,AAAAAAAAAAAAAAAAAA… (8000022 characters)"
+        )
+
+    def test_short_strings_survive_a_long_one(self) -> None:
+        snapshot = read(answer(data={"log": "y" * 200_000, "seed": "7"}))
+
+        assert_storable(snapshot)
+        assert snapshot.payload["data"]["seed"] == "7"
+        assert snapshot.payload["data"]["log"].endswith("… (200000 characters)")
+
+    @pytest.mark.parametrize(
+        "inner",
+        [
+            [0] * 1_000_000,
+            {str(number): "x" * 100 for number in range(20_000)},
+            {"k" * 100_000: 1},
+            [["\u200b" * 100] * 100] * 100,
+        ],
+    )
+    def test_bulk_of_any_kind_stays_within_the_bound(self, inner: Any) -> None:
+        assert_storable(read(answer(data=inner)))
+
+    def test_deep_nesting(self) -> None:
+        inner: Any = "core"
+        for _ in range(500):
+            inner = {"data": inner, "list": [inner]}
+            inner = {"data": inner}
+        assert_storable(read(answer(data=inner)))
+
+    def test_deep_envelopes(self) -> None:
+        said: Any = answer("SUCCESS", result_url=VIDEO)
+        for _ in range(500):
+            said = {"code": "success", "data": said}
+        snapshot = read(said)
+
+        assert_storable(snapshot)
+        assert snapshot.status is None, "what lies that deep is not known yet"
+
+    def test_text_that_databases_refuse(self) -> None:
+        snapshot = read(
+            answer("FAILURE", fail_reason="no\x00 \ud83c cats", data={"\x00": "\udfff"})
+        )
+
+        assert_storable(snapshot)
+        assert snapshot.fail_reason == "no\ufffd \ufffd cats"
+        assert snapshot.payload["data"] == {"\ufffd": "\ufffd"}
+
+
+def assert_storable(snapshot: TaskSnapshot) -> None:
+    """It fits into the columns of ``VideoTask``, and its JSON into those of MariaDB."""
+    text = json.dumps(snapshot.payload, allow_nan=False)
+    assert len(text.encode()) <= 64 * 1024
+    assert nesting(snapshot.payload) <= 31
+    values = asdict(snapshot)
+    for name, length in {"upstream_status": 64, "resolution": 64, "ratio": 64}.items():
+        assert len(values[name]) <= length
+    for value in (json.dumps(snapshot.payload, ensure_ascii=False), *values.values()):
+        if isinstance(value, str):
+            value.encode()
+            assert "\x00" not in value
+    assert snapshot.progress is None or 0 <= snapshot.progress <= 100
+    assert snapshot.duration is None or 0 <= snapshot.duration < 2**31
+    assert snapshot.total_tokens is None or 0 <= snapshot.total_tokens < 2**63
+    for name in ("submitted_at", "started_at", "finished_at", "video_url_expires_at"):
+        assert values[name] is None or values[name].tzinfo is timezone.utc
+    assert snapshot.status is None or snapshot.status in TaskStatus
+
+
+def nesting(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list)):
+        return 0
+    return 1 + max(map(nesting, children), default=0)
