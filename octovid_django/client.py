@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from collections.abc import Mapping
@@ -51,10 +50,16 @@ class _BearerAuth(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None, whatever the answer points at: not even to look at it."""
+        return None
+
+
 @cache
-def _session(pid: int) -> requests.Session:
+def _session(pid: int) -> _Session:
     """The session of the process ``pid``: a fork must not share its parent's connections."""
-    session = requests.Session()
+    session = _Session()
     session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
     session.auth = _BearerAuth()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -109,7 +114,7 @@ def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
     try:
         with (
             deadline(timeout),
-            session.send(prepared, timeout=timeout, allow_redirects=False, **environment) as answer,
+            session.send(prepared, timeout=timeout, **environment) as answer,
         ):
             return answer.status_code, answer.headers, _read(answer)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -194,9 +199,14 @@ def _connection_error(error: BaseException, timeout: float) -> OctovidConnection
     if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in causes):
         return OctovidTimeoutError(f"no whole answer from the gateway within {timeout:g} s")
     reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
-        reasons.append("the answer broke off")
-    reason = reasons[-1] if reasons else type(causes[-1]).__name__
+    if reasons:
+        reason = reasons[-1]
+    elif isinstance(error, requests.exceptions.ChunkedEncodingError):
+        reason = "the answer broke off"
+    elif isinstance(error, requests.exceptions.ContentDecodingError):
+        reason = "the answer cannot be unpacked"
+    else:
+        reason = type(causes[-1]).__name__
     return OctovidConnectionError(f"no answer from the gateway: {reason}")
 
 

@@ -13,6 +13,7 @@ from octovid_django.signals import (
     video_progressed,
     video_succeeded,
 )
+from tests.gateway import Gateway, running_gateway
 
 SIGNALS = {
     "video_succeeded": video_succeeded,
@@ -42,6 +43,14 @@ def sandbox(configure: Callable[..., None]) -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         configure(BASE_URL=sandbox.url, API_KEY=sandbox.api_key)
         yield sandbox
+
+
+@pytest.fixture
+def gateway(configure: Callable[..., None]) -> Iterator[Gateway]:
+    """A gateway that does as a test tells it to, and that the settings point at."""
+    with running_gateway() as gateway:
+        configure(BASE_URL=gateway.url)
+        yield gateway
 
 
 @pytest.fixture

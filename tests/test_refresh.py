@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 import time_machine
@@ -19,71 +15,23 @@ from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
 from octovid_django.refresh import RefreshSummary, refresh_batch, refresh_due, refresh_tasks
 from octovid_django.signals import video_progressed
+from tests.gateway import (
+    BROKEN,
+    DENIED,
+    NOT_JSON,
+    TOO_MANY,
+    WRONG_KEY,
+    Behaviour,
+    Gateway,
+    answer,
+    says,
+    success,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 Received = list[tuple[str, dict[str, Any]]]
-
-DENIED = 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}
-WRONG_KEY = 401, {"error": {"message": "invalid token", "type": "new_api_error", "code": ""}}
-TOO_MANY = 429, {"error": {"message": "slow down"}}
-BROKEN = 502, "<html><h1>Bad gateway</h1></html>"
-NOT_JSON = 200, "<html>"
-
-
-def answer(status: str, **data: Any) -> tuple[int, Any]:
-    return 200, {"code": "success", "data": {"task_id": "t", "status": status, **data}}
-
-
-def success(url: str = "https://cdn.example/v.mp4") -> tuple[int, Any]:
-    return answer("SUCCESS", progress="100%", data={"content": {"video_url": url}})
-
-
-class Gateway:
-    """A gateway that answers about each task as it is told to, and counts."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {}
-        self.headers: dict[str, str] = {}
-        self.asked: list[str] = []
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                task_id = unquote(self.path.rpartition("/")[2])
-                gateway.asked.append(task_id)
-                status, body = gateway.answers[task_id]
-                data = (body if isinstance(body, str) else json.dumps(body)).encode()
-                self.send_response(status)
-                for name, value in gateway.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join(10)
-        self._server.server_close()
-
-
-@pytest.fixture
-def gateway(configure: Callable[..., None]) -> Iterator[Gateway]:
-    gateway = Gateway()
-    configure(BASE_URL=gateway.url)
-    yield gateway
-    gateway.close()
 
 
 @pytest.fixture(autouse=True)
@@ -96,8 +44,8 @@ def clock() -> Iterator[time_machine.Coordinates]:
 def track(gateway: Gateway) -> Callable[..., VideoTask]:
     """Track a task that the gateway answers about in this way."""
 
-    def track_task(task_id: str, what: tuple[int, Any], **values: Any) -> VideoTask:
-        gateway.answers[task_id] = what
+    def track_task(task_id: str, what: Behaviour, **values: Any) -> VideoTask:
+        gateway.behaviours[task_id] = what
         task = VideoTask.objects.track(task_id)
         VideoTask.objects.filter(pk=task.pk).update(**values)
         task.refresh_from_db()
@@ -161,7 +109,7 @@ class TestDue:
         VideoTask.objects.update(next_poll_at=NOW)
         video_progressed.connect(look)
         try:
-            gateway.answers["a"] = answer("QUEUED")
+            gateway.behaviours["a"] = answer("QUEUED")
             refresh_due()
         finally:
             video_progressed.disconnect(look)
@@ -188,8 +136,8 @@ class TestDue:
 
 
 class TestOneRowsPoison:
-    @pytest.mark.parametrize("poison", [DENIED, BROKEN, NOT_JSON, (200, [1]), (200, {})])
-    def test_is_that_rows(self, gateway: Gateway, track: Track, poison: tuple[int, Any]) -> None:
+    @pytest.mark.parametrize("poison", [DENIED, BROKEN, NOT_JSON, says(200, [1]), says(200, {})])
+    def test_is_that_rows(self, gateway: Gateway, track: Track, poison: Behaviour) -> None:
         bad = track("bad", poison)
         good = track("good", success())
 
@@ -237,14 +185,16 @@ class TestOneRowsPoison:
 
 class TestTheAccountsTrouble:
     @pytest.mark.parametrize(
-        "trouble", [WRONG_KEY, TOO_MANY, (403, {}), (404, "<html>")], ids=lambda t: str(t[0])
+        ("trouble", "reason"),
+        [(WRONG_KEY, "401"), (TOO_MANY, "429"), (says(403), "403"), (says(404, "<html>"), "404")],
     )
     def test_is_everyones_pause_and_marks_no_row(
         self,
         gateway: Gateway,
         track: Track,
         configure: Callable[..., None],
-        trouble: tuple[int, Any],
+        trouble: Behaviour,
+        reason: str,
     ) -> None:
         configure(CONCURRENCY=1)
         for number in range(20):
@@ -254,7 +204,7 @@ class TestTheAccountsTrouble:
 
         assert summary.asked == summary.failed == len(gateway.asked) == 1, "the rest is not asked"
         assert gateway_state().is_paused
-        assert str(trouble[0]) in gateway_state().pause_reason
+        assert reason in gateway_state().pause_reason
         assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 20
         limit = NOW + timedelta(seconds=1)
         assert VideoTask.objects.due(limit).count() == 20, "the leases are given back"
@@ -265,7 +215,7 @@ class TestTheAccountsTrouble:
         for number in range(5):
             track(f"t{number}", WRONG_KEY)
         refresh_due()
-        gateway.asked.clear()
+        gateway.requests.clear()
 
         refresh_due()
         assert gateway.asked == [], "nothing is asked in the pause"
@@ -275,15 +225,14 @@ class TestTheAccountsTrouble:
         assert len(gateway.asked) == 1, "still wrong: only one was asked"
         assert gateway_state().pause_count == 2
 
-        gateway.answers = dict.fromkeys(gateway.answers, answer("QUEUED"))
+        gateway.behaviours = dict.fromkeys(gateway.behaviours, answer("QUEUED"))
         clock.shift(31)
         assert refresh_batch(datetime.now(timezone.utc)).asked == 1
         assert gateway_state().pause_count == 0
         assert refresh_due().asked == 4
 
     def test_lasts_as_long_as_the_gateway_asks(self, gateway: Gateway, track: Track) -> None:
-        gateway.headers = {"Retry-After": "77"}
-        track("a", TOO_MANY)
+        track("a", says(429, Retry_After="77"))
 
         refresh_due()
 
@@ -305,7 +254,7 @@ class TestTheAccountsTrouble:
     def test_with_one_task_does_not_hold_up_the_others_for_ever(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
-        track("poison", (404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
+        track("poison", says(404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
         track("good", success())
 
         for _ in range(6):
@@ -319,7 +268,7 @@ class TestTheAccountsTrouble:
     ) -> None:
         task = track("a", WRONG_KEY)
         refresh_due()
-        gateway.answers["a"] = BROKEN
+        gateway.behaviours["a"] = BROKEN
         clock.shift(20)
 
         refresh_tasks([task])
@@ -333,7 +282,7 @@ class TestEnds:
     ) -> None:
         task = track("a", success())
         refresh_tasks([task])
-        gateway.answers["a"] = answer("IN_PROGRESS", progress="30%")
+        gateway.behaviours["a"] = answer("IN_PROGRESS", progress="30%")
 
         assert refresh_tasks([task]) == RefreshSummary(asked=1)
 
@@ -440,7 +389,7 @@ class TestTheseNow:
     def test_get_a_new_link_when_they_have_ended(self, gateway: Gateway, track: Track) -> None:
         task = track("a", success())
         refresh_tasks([task])
-        gateway.answers["a"] = success("https://cdn.example/new.mp4")
+        gateway.behaviours["a"] = success("https://cdn.example/new.mp4")
 
         refresh_tasks([task])
 
@@ -461,12 +410,12 @@ class TestTheseNow:
     ) -> None:
         tasks = [track(f"t{number}", WRONG_KEY) for number in range(3)]
         refresh_due()
-        gateway.asked.clear()
+        gateway.requests.clear()
 
         assert refresh_tasks(tasks) == RefreshSummary(asked=1, failed=3)
         assert len(gateway.asked) == 1
 
-        gateway.answers = dict.fromkeys(gateway.answers, answer("QUEUED"))
+        gateway.behaviours = dict.fromkeys(gateway.behaviours, answer("QUEUED"))
         assert refresh_tasks(tasks) == RefreshSummary(asked=3, changed=3)
         assert not gateway_state().is_paused
 

@@ -1,0 +1,212 @@
+"""A gateway on a socket that does, task by task, what it is told to: also to misbehave."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+Behaviour = Callable[[socket.socket, threading.Event], None]
+"""Answers one request; the event tells that the gateway stops. Closes the socket or leaves it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client has sent."""
+
+    line: str
+    headers: dict[str, str]
+    """By their names in lower case."""
+    connection: int
+    """The how manieth connection it came by."""
+
+    @property
+    def task_id(self) -> str:
+        return unquote(self.line.split(" ")[1].rpartition("/")[2])
+
+
+# Behaviours.
+
+
+def says(status: int, body: Any = b"", **headers: str) -> Behaviour:
+    """A whole answer: ``body`` is bytes, text or else JSON; a header is ``Retry_After="5"``."""
+    data = body if isinstance(body, bytes) else _encode(body)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return sends(_head(status, {**names, "Content-Length": str(len(data))}) + data, hang_up=False)
+
+
+def says_unpacked(size: int) -> Behaviour:
+    """An answer in gzip, small on the wire, of so many bytes when it is unpacked."""
+    return says(200, gzip.compress(b" " * size, 9), Content_Encoding="gzip")
+
+
+def sends(raw: bytes, *, hang_up: bool = True) -> Behaviour:
+    """These bytes."""
+
+    def behave(connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(raw)
+        if hang_up:
+            connection.close()
+
+    return behave
+
+
+def breaks_off(body: bytes = b'{"code": ') -> Behaviour:
+    """A part of the answer that was promised."""
+    return sends(_head(200, {"Content-Length": "1000"}) + body)
+
+
+def breaks_off_between_chunks() -> Behaviour:
+    """The same, of an answer without a length."""
+    return sends(_head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n{'a':\r\n")
+
+
+def resets(first: bytes = b"") -> Behaviour:
+    """A reset of the connection, after these bytes."""
+
+    def behave(connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(first)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    return behave
+
+
+def is_silent() -> Behaviour:
+    """Nothing, on an open connection."""
+    return drips(())
+
+
+def drips(raw: Iterable[int], *, after: bytes = b"", pause: float = 0.02) -> Behaviour:
+    """Byte by byte, more slowly than the client has time for, and then nothing more."""
+
+    def behave(connection: socket.socket, stop: threading.Event) -> None:
+        connection.sendall(after)
+        for byte in raw:
+            if stop.wait(pause):
+                break
+            connection.sendall(bytes([byte]))
+        stop.wait()
+        connection.close()
+
+    return behave
+
+
+def never_ends() -> Behaviour:
+    """A body without an end, as fast as it goes."""
+
+    def behave(connection: socket.socket, stop: threading.Event) -> None:
+        connection.sendall(_head(200, {"Content-Type": "application/json"}))
+        while not stop.is_set():
+            connection.sendall(b" " * 65_536)
+        connection.close()
+
+    return behave
+
+
+def _encode(body: Any) -> bytes:
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def _head(status: int, headers: dict[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {headers[name]}" for name in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+# Answers.
+
+
+def answer(status: str, **data: Any) -> Behaviour:
+    """What the query call says of a task."""
+    return says(200, {"code": "success", "data": {"task_id": "t", "status": status, **data}})
+
+
+def success(url: str = "https://cdn.example/v.mp4") -> Behaviour:
+    return answer("SUCCESS", progress="100%", data={"content": {"video_url": url}})
+
+
+DENIED = says(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None})
+WRONG_KEY = says(401, {"error": {"message": "invalid token", "type": "new_api_error", "code": ""}})
+TOO_MANY = says(429, {"error": {"message": "slow down"}})
+BROKEN = says(502, "<html><h1>Bad gateway</h1></html>", Content_Type="text/html")
+NOT_JSON = says(200, "<html>")
+
+
+class Gateway:
+    """Listens on loopback until it is closed, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.behaviours: dict[str, Behaviour] = {}
+        """By the task id; what is not there is answered with ``default``."""
+        self.default = answer("IN_PROGRESS")
+        self.requests: list[Request] = []
+        self._stop = threading.Event()
+        self._connections: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def asked(self) -> list[str]:
+        """The tasks that it was asked about, in order."""
+        return [request.task_id for request in self.requests]
+
+    def close(self) -> None:
+        self._stop.set()
+        for each in (self._listener, *self._connections):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while not self._stop.is_set():
+                connection, _ = self._listener.accept()
+                self._connections.append(connection)
+                thread = threading.Thread(
+                    target=self._serve, args=(connection, len(self._connections))
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with suppress(OSError), connection:
+            while head := _read_head(connection):
+                line, *headers = head.decode("latin-1").split("\r\n")
+                fields = (header.partition(":") for header in headers)
+                request = Request(
+                    line, {name.lower(): value.strip() for name, _, value in fields}, number
+                )
+                self.requests.append(request)
+                self.behaviours.get(request.task_id, self.default)(connection, self._stop)
+
+
+def _read_head(connection: socket.socket) -> bytes:
+    """The head of a request (a GET has no body), or nothing where the client has gone."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        part = connection.recv(65_536)
+        if not part:
+            return b""
+        head += part
+    return head.strip()
+
+
+@contextmanager
+def running_gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    try:
+        yield gateway
+    finally:
+        gateway.close()

@@ -1,0 +1,512 @@
+"""One question to a gateway on a socket, and everything that can come instead of an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+
+from octovid_django import __version__
+from octovid_django.client import query_task
+from octovid_django.enums import TaskStatus
+from octovid_django.exceptions import (
+    OctovidAccountError,
+    OctovidAnswerError,
+    OctovidAuthenticationError,
+    OctovidBaseURLError,
+    OctovidConnectionError,
+    OctovidError,
+    OctovidGatewayError,
+    OctovidRateLimitError,
+    OctovidRedirectError,
+    OctovidSettingsError,
+    OctovidTaskError,
+    OctovidTaskNotFoundError,
+    OctovidTimeoutError,
+    OctovidTransientError,
+)
+from tests.gateway import (
+    BROKEN,
+    DENIED,
+    TOO_MANY,
+    Behaviour,
+    Gateway,
+    answer,
+    breaks_off,
+    breaks_off_between_chunks,
+    drips,
+    is_silent,
+    never_ends,
+    resets,
+    running_gateway,
+    says,
+    says_unpacked,
+    sends,
+)
+
+Configure = Callable[..., None]
+KEY = "sk-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def key(configure: Configure) -> None:
+    configure(API_KEY=KEY)
+
+
+def asked(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
+    """The error that asking a gateway ends with that behaves like this."""
+    gateway.default = behaviour
+    with pytest.raises(OctovidError) as raised:
+        query_task("cgt-1")
+    return raised.value
+
+
+class TestQuestion:
+    def test_is_the_documented_call(self, gateway: Gateway) -> None:
+        snapshot = query_task("cgt-20260412163502-x8k2m")
+
+        assert snapshot.status == TaskStatus.IN_PROGRESS
+        [request] = gateway.requests
+        assert request.line == "GET /v1/video/generations/cgt-20260412163502-x8k2m HTTP/1.1"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["accept"] == "application/json"
+        assert request.headers["user-agent"] == f"octovid-django/{__version__}"
+
+    @pytest.mark.parametrize(
+        ("task_id", "segment"),
+        [
+            ("grok:05c8/a", "grok%3A05c8%2Fa"),
+            ("a?b=c#d", "a%3Fb%3Dc%23d"),
+            ("../../admin", "..%2F..%2Fadmin"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("%2e%2e", "%252e%252e"),
+            ("a;b&c+d", "a%3Bb%26c%2Bd"),
+            ("视频", "%E8%A7%86%E9%A2%91"),
+            ("x" * 191, "x" * 191),
+        ],
+    )
+    def test_names_the_task_in_one_segment(
+        self, gateway: Gateway, task_id: str, segment: str
+    ) -> None:
+        query_task(task_id)
+
+        [request] = gateway.requests
+        assert request.line == f"GET /v1/video/generations/{segment} HTTP/1.1"
+        assert request.task_id == task_id
+
+    @pytest.mark.parametrize("suffix", ["/", "/gateway", "/gateway/"])
+    def test_goes_below_the_base_url(
+        self, gateway: Gateway, configure: Configure, suffix: str
+    ) -> None:
+        configure(BASE_URL=gateway.url + suffix)
+        query_task("t")
+
+        prefix = suffix.rstrip("/")
+        assert gateway.requests[0].line == f"GET {prefix}/v1/video/generations/t HTTP/1.1"
+
+    def test_reads_the_settings_when_it_is_asked(
+        self, gateway: Gateway, configure: Configure
+    ) -> None:
+        query_task("t")
+        configure(API_KEY="another")
+        query_task("t")
+        with running_gateway() as second:
+            configure(BASE_URL=second.url)
+            query_task("t")
+
+            assert [len(gateway.requests), len(second.requests)] == [2, 1]
+        assert gateway.requests[1].headers["authorization"] == "Bearer another"
+
+    def test_without_a_key_is_not_asked(self, gateway: Gateway, configure: Configure) -> None:
+        configure(API_KEY="")
+        with pytest.raises(OctovidSettingsError, match="API_KEY"):
+            query_task("t")
+
+        assert gateway.requests == []
+
+    def test_goes_over_the_same_connection_as_the_last_one(self, gateway: Gateway) -> None:
+        for _ in range(3):
+            query_task("t")
+
+        assert {request.connection for request in gateway.requests} == {1}
+
+    def test_takes_no_login_from_netrc(
+        self, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password secret\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        query_task("t")
+
+        assert gateway.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+    def test_keeps_no_cookies(self, gateway: Gateway) -> None:
+        gateway.default = says(
+            200,
+            {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}},
+            Set_Cookie="session=1; Path=/",
+        )
+        query_task("t")
+        query_task("t")
+
+        assert "cookie" not in gateway.requests[1].headers
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    def test_after_a_fork_goes_over_a_connection_of_its_own(self, gateway: Gateway) -> None:
+        query_task("parent")
+        child = os.fork()
+        if child == 0:
+            try:
+                query_task("child")
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        query_task("parent")
+
+        by_connection = {(request.task_id, request.connection) for request in gateway.requests}
+        assert by_connection == {("parent", 1), ("child", 2)}
+
+
+class TestAnswer:
+    def test_may_be_packed(self, gateway: Gateway) -> None:
+        gateway.default = says_unpacked(4096)
+
+        assert "JSON" in str(asked(gateway, gateway.default)), "blanks: unpacked, but no JSON"
+
+    def test_may_begin_with_a_byte_order_mark(self, gateway: Gateway) -> None:
+        body = {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}
+        gateway.default = says(200, b"\xef\xbb\xbf" + json.dumps(body).encode())
+
+        assert query_task("t").status == TaskStatus.QUEUED
+
+    def test_may_come_in_chunks_without_a_length(self, gateway: Gateway) -> None:
+        body = b'{"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}'
+        gateway.default = sends(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + f"{len(body):x}\r\n".encode()
+            + body
+            + b"\r\n0\r\n\r\n"
+        )
+
+        assert query_task("t").status == TaskStatus.QUEUED
+
+    def test_has_links_relative_to_the_base_url(self, gateway: Gateway) -> None:
+        gateway.default = answer("SUCCESS", result_url="/v1/videos/t/content")
+
+        assert query_task("t").video_url == f"{gateway.url}/v1/videos/t/content"
+
+    def test_that_repeats_the_key_does_not_get_it_stored(self, gateway: Gateway) -> None:
+        gateway.default = answer("FAILURE", fail_reason=f"refused: Bearer {KEY}", seen=[KEY])
+        snapshot = query_task("t")
+
+        assert KEY not in repr(snapshot)
+        assert snapshot.fail_reason == "refused: Bearer ***"
+
+
+HTML = "<html><body><h1>Something</h1></body></html>"
+ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
+    "task_not_exist": (
+        DENIED,
+        OctovidTaskNotFoundError,
+        "the gateway does not know this task (task_not_exist)",
+    ),
+    "other_400": (
+        says(400, {"code": "invalid_request", "message": "what?", "data": None}),
+        OctovidTaskError,
+        "the gateway answered 400 Bad Request: what?",
+    ),
+    "401": (
+        says(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
+        OctovidAuthenticationError,
+        'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+    ),
+    "403": (
+        says(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
+        OctovidAuthenticationError,
+        'the gateway answered 403 Forbidden: no quota. Check OCTOVID["API_KEY"] and its quota',
+    ),
+    "404": (
+        says(404, {"error": {"message": "Invalid URL", "type": "invalid_request_error"}}),
+        OctovidBaseURLError,
+        'the gateway answered 404 Not Found: Invalid URL. Check OCTOVID["BASE_URL"]',
+    ),
+    "404_html": (
+        says(404, HTML),
+        OctovidBaseURLError,
+        'the gateway answered 404 Not Found. Check OCTOVID["BASE_URL"]',
+    ),
+    "429": (
+        TOO_MANY,
+        OctovidRateLimitError,
+        "the gateway answered 429 Too Many Requests: slow down",
+    ),
+    "429_empty": (
+        says(429),
+        OctovidRateLimitError,
+        "the gateway answered 429 Too Many Requests",
+    ),
+    "500": (
+        says(500, {"code": "get_task_failed", "message": "db is busy", "data": None}),
+        OctovidGatewayError,
+        "the gateway answered 500 Internal Server Error: db is busy",
+    ),
+    "502": (BROKEN, OctovidGatewayError, "the gateway answered 502 Bad Gateway"),
+    "503": (says(503, HTML), OctovidGatewayError, "the gateway answered 503 Service Unavailable"),
+    "504": (says(504, HTML), OctovidGatewayError, "the gateway answered 504 Gateway Timeout"),
+    **{
+        str(status): (
+            says(status, HTML),
+            OctovidGatewayError,
+            f"the gateway answered {status} (not a standard status)",
+        )
+        for status in range(520, 525)
+    },
+    "redirect": (
+        says(302, Location="https://evil.example/?token=1"),
+        OctovidRedirectError,
+        "the gateway answered 302 Found, pointing at https://evil.example. It was not followed",
+    ),
+    "redirect_nowhere": (
+        says(307, Location="https://[::1"),
+        OctovidRedirectError,
+        "the gateway answered 307 Temporary Redirect. It was not followed",
+    ),
+    "html": (says(200, HTML), OctovidAnswerError, "the gateway's answer is not JSON"),
+    "empty": (says(200), OctovidAnswerError, "the gateway's answer is not JSON"),
+    "invalid_utf8": (
+        says(200, b'{"a": "\xff"}'),
+        OctovidAnswerError,
+        "the gateway's answer is not JSON",
+    ),
+    "deep_nesting": (
+        says(200, b"[" * 100_000),
+        OctovidAnswerError,
+        "the gateway's answer is not JSON",
+    ),
+    "array": (
+        says(200, []),
+        OctovidAnswerError,
+        "the gateway answered with a JSON array, not an object",
+    ),
+    "error_with_200": (
+        says(200, {"code": "get_task_failed", "message": "db is busy", "data": None}),
+        OctovidAnswerError,
+        "the gateway answered with the error get_task_failed: db is busy",
+    ),
+    "reset": (
+        resets(),
+        OctovidConnectionError,
+        "no answer from the gateway: Connection reset by peer",
+    ),
+    "reset_amid": (
+        resets(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+        OctovidConnectionError,
+        "no answer from the gateway: Connection reset by peer",
+    ),
+    "closed_at_once": (
+        sends(b""),
+        OctovidConnectionError,
+        "no answer from the gateway: RemoteDisconnected",
+    ),
+    "half_a_body": (
+        breaks_off(),
+        OctovidConnectionError,
+        "no answer from the gateway: the answer broke off",
+    ),
+    "half_a_chunk": (
+        breaks_off_between_chunks(),
+        OctovidConnectionError,
+        "no answer from the gateway: the answer broke off",
+    ),
+    "no_http": (
+        sends(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        OctovidConnectionError,
+        "no answer from the gateway: BadStatusLine",
+    ),
+    "not_the_packing_it_says": (
+        says(200, b"plain", Content_Encoding="gzip"),
+        OctovidConnectionError,
+        "no answer from the gateway: the answer cannot be unpacked",
+    ),
+}
+
+
+class TestErrors:
+    """Every row of the contract's table of errors, and every end of a connection."""
+
+    @pytest.mark.parametrize("name", ERRORS)
+    def test_have_their_own_kind_and_say_what_happened(self, gateway: Gateway, name: str) -> None:
+        behaviour, kind, message = ERRORS[name]
+        error = asked(gateway, behaviour)
+
+        assert str(error) == message
+        assert type(error) is kind
+
+    def test_are_followed_by_answers(self, gateway: Gateway) -> None:
+        for behaviour in (resets(), breaks_off(), BROKEN, says(200, HTML)):
+            asked(gateway, behaviour)
+            gateway.default = answer("QUEUED")
+            assert query_task("t").status == TaskStatus.QUEUED
+
+    def test_of_a_gateway_that_is_not_there(self, configure: Configure) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        configure(BASE_URL=f"http://127.0.0.1:{port}")
+
+        with pytest.raises(OctovidConnectionError) as raised:
+            query_task("t")
+        assert str(raised.value) == "no answer from the gateway: Connection refused"
+
+    def test_of_a_host_that_has_no_address(self, configure: Configure) -> None:
+        configure(BASE_URL="http://gateway.invalid", TIMEOUT=5)
+
+        with pytest.raises(OctovidConnectionError, match="no answer from the gateway"):
+            query_task("t")
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_redirect_is_never_followed(self, gateway: Gateway, status: int) -> None:
+        with running_gateway() as other:
+            asked(gateway, says(status, Location=f"{other.url}/v1/video/generations/t"))
+
+            assert other.requests == []
+
+    def test_of_the_account_are_everyones(self) -> None:
+        kinds = (OctovidAuthenticationError, OctovidBaseURLError, OctovidRateLimitError)
+        assert all(issubclass(kind, OctovidAccountError) for kind in kinds)
+        assert not issubclass(OctovidTransientError, OctovidAccountError)
+
+    def test_can_be_pickled(self) -> None:
+        error = OctovidRateLimitError("slow down")
+
+        assert str(pickle.loads(pickle.dumps(error))) == "slow down"
+
+
+class TestRetryAfter:
+    def read(self, gateway: Gateway, value: str) -> timedelta | None:
+        error = asked(gateway, says(429, Retry_After=value))
+        assert isinstance(error, OctovidRateLimitError)
+        return error.retry_after
+
+    def test_in_seconds(self, gateway: Gateway) -> None:
+        assert self.read(gateway, "120") == timedelta(minutes=2)
+
+    @pytest.mark.parametrize(
+        "date", ["Sun, 12 Apr 2026 16:36:00 GMT", "Sun, 12 Apr 2026 18:36:00 +0200"]
+    )
+    def test_as_a_date(self, gateway: Gateway, date: str) -> None:
+        now = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+        with time_machine.travel(now, tick=False):
+            assert self.read(gateway, date) == timedelta(minutes=1)
+
+    @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "9" * 400, "٣"])
+    def test_that_makes_no_sense_is_none(self, gateway: Gateway, value: str) -> None:
+        assert self.read(gateway, value.encode().decode("latin-1")) is None
+
+    def test_may_be_absent(self, gateway: Gateway) -> None:
+        error = asked(gateway, TOO_MANY)
+        assert isinstance(error, OctovidRateLimitError)
+        assert error.retry_after is None
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+
+
+class TestDeadline:
+    """``TIMEOUT`` is for the whole answer, however its bytes come."""
+
+    @pytest.fixture(autouse=True)
+    def impatience(self, configure: Configure, key: None) -> Iterator[None]:
+        configure(TIMEOUT=0.5)
+        started_at = time.monotonic()
+        yield
+        assert time.monotonic() - started_at < 10, "a worker was held"
+
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            is_silent(),
+            drips(OK * 10),
+            drips(b" " * 10_000, after=OK),
+            drips((), after=OK + b'{"code":'),
+            drips(b"X-Header: 1\r\n" * 1_000, after=b"HTTP/1.1 200 OK\r\n"),
+            drips(
+                b"5\r\n12345\r\n" * 1_000,
+                after=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ),
+        ],
+        ids=["silence", "headers", "body", "half_a_body", "endless_headers", "chunks"],
+    )
+    def test_ends_the_wait(self, gateway: Gateway, behaviour: Behaviour) -> None:
+        error = asked(gateway, behaviour)
+
+        assert type(error) is OctovidTimeoutError
+        assert str(error) == "no whole answer from the gateway within 0.5 s"
+
+    def test_is_anew_for_every_question(self, gateway: Gateway) -> None:
+        for _ in range(2):
+            asked(gateway, is_silent())
+            gateway.default = answer("QUEUED")
+            query_task("t")
+
+
+class TestSizeLimit:
+    @pytest.fixture(autouse=True)
+    def limit(self, configure: Configure, key: None) -> None:
+        configure(MAX_ANSWER_BYTES=100_000)
+
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            says(200, b" " * 100_001),
+            says_unpacked(50_000_000),
+            never_ends(),
+            says(500, b" " * 10**6),
+        ],
+        ids=["body", "unpacked", "endless", "error"],
+    )
+    def test_ends_the_reading(self, gateway: Gateway, behaviour: Behaviour) -> None:
+        error = asked(gateway, behaviour)
+
+        assert type(error) is OctovidAnswerError
+        assert str(error) == "the gateway's answer is larger than 100000 bytes"
+
+    def test_is_not_met_by_an_answer_that_fits(self, gateway: Gateway) -> None:
+        body = json.dumps({"code": "success", "data": {"task_id": "t", "status": "QUEUED"}})
+        gateway.default = says(200, body.ljust(100_000))
+
+        assert query_task("t").status == TaskStatus.QUEUED
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("name", ERRORS)
+    def test_stay_out_of_errors(self, gateway: Gateway, name: str) -> None:
+        error = asked(gateway, ERRORS[name][0])
+
+        for text in (str(error), repr(error), *traceback.format_exception(error)):
+            assert KEY not in text
+
+    @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
+    def test_that_the_gateway_repeats_stay_out_too(self, gateway: Gateway, status: int) -> None:
+        link = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
+        message = f"Bearer {KEY} may not\nsee {link}\x00" + "!" * 10_000
+        body: dict[str, Any] = {"code": "bad", "message": message, "error": {"message": message}}
+        text = str(asked(gateway, says(status, body)))
+
+        assert KEY not in text
+        assert "5ec4e7" not in text
+        assert "https://cdn.example/v.mp4?…" in text
+        assert re.fullmatch(r"[^\n\x00]{1,500}", text), "one readable line"
