@@ -63,8 +63,10 @@ def deliver_waiting(seconds: float) -> int:
         How many ends are delivered now.
     """
     ends_at = time.monotonic() + seconds
-    waiting = VideoTask.objects.undelivered().filter(
-        next_delivery_at__lte=timezone.now() - WORKER_GRACE
+    waiting = (
+        VideoTask.objects.primary()
+        .undelivered()
+        .filter(next_delivery_at__lte=timezone.now() - WORKER_GRACE)
     )
     delivered = 0
     for pk in waiting.order_by("next_delivery_at").values_list("pk", flat=True)[:100]:
@@ -76,14 +78,15 @@ def deliver_waiting(seconds: float) -> int:
 
 def next_delivery_at() -> datetime | None:
     """Return when ``deliver_waiting`` has something to do next, ``None`` for never."""
-    waiting = VideoTask.objects.filter(next_delivery_at__isnull=False)
+    waiting = VideoTask.objects.primary().filter(next_delivery_at__isnull=False)
     first = waiting.order_by("next_delivery_at").values_list("next_delivery_at", flat=True).first()
     return first + WORKER_GRACE if first else None
 
 
 def _claim(pk: int) -> VideoTask | None:
     now = timezone.now()
-    due = VideoTask.objects.undelivered().filter(pk=pk, next_delivery_at__lte=now)
+    tasks = VideoTask.objects.primary().filter(pk=pk)
+    due = tasks.undelivered().filter(next_delivery_at__lte=now)
     if due.filter(delivery_attempts__gte=MAX_ATTEMPTS).update(
         next_delivery_at=None,
         delivery_error="the worker was killed while the receivers ran",
@@ -92,7 +95,7 @@ def _claim(pk: int) -> VideoTask | None:
         return None
     lease = now + timedelta(seconds=(Conf.TIMEOUT or UNBOUNDED_RUN) + 30)
     is_mine = due.update(next_delivery_at=lease, delivery_attempts=F("delivery_attempts") + 1)
-    return VideoTask.objects.filter(pk=pk, next_delivery_at=lease).first() if is_mine else None
+    return tasks.filter(next_delivery_at=lease).first() if is_mine else None
 
 
 def _send(task: VideoTask) -> list[str]:

@@ -62,6 +62,10 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
 
 
 class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
+    def primary(self) -> VideoTaskQuerySet:
+        """The same tasks where they are written: a replica may not know of the last write yet."""
+        return self.using(router.db_for_write(self.model))
+
     def active(self) -> VideoTaskQuerySet:
         """Tasks that have not ended."""
         return self.filter(status__in=ACTIVE_STATUSES)
@@ -118,9 +122,9 @@ class VideoTaskManager(models.Manager["VideoTask"]):
             defaults={"metadata": metadata or {}, "next_poll_at": timezone.now()},
         )
         if metadata and not is_new:
-            using = router.db_for_write(VideoTask)
-            with transaction.atomic(using=using):
-                task = self.using(using).select_for_update().get(pk=task.pk)
+            rows = VideoTask.objects.primary()
+            with transaction.atomic(using=rows.db):
+                task = rows.select_for_update().get(pk=task.pk)
                 task.metadata |= metadata
                 task.save(update_fields=["metadata", "updated_at"])
         return task

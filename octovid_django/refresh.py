@@ -17,7 +17,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import DatabaseError, InterfaceError, connections, router, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.utils import timezone
 
 from octovid_django.client import query_task
@@ -94,7 +94,7 @@ def refresh_batch(due_at: datetime, seconds: float = BATCH_SECONDS) -> RefreshSu
     octovid_settings.validate()
     state = gateway_state()
     limit = octovid_settings.BATCH_SIZE
-    if state.is_paused or not VideoTask.objects.due(due_at).exists():
+    if state.is_paused or not VideoTask.objects.primary().due(due_at).exists():
         return RefreshSummary()
     if state.pause_count:
         if not is_first(state):
@@ -131,14 +131,10 @@ def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
 
 def next_poll_at() -> datetime | None:
     """Return when the next task is due, ``None`` for never; after a pause, not before its end."""
-    rows = VideoTask.objects.filter(next_poll_at__isnull=False).order_by("next_poll_at")
+    rows = VideoTask.objects.primary().filter(next_poll_at__isnull=False).order_by("next_poll_at")
     first = rows.values_list("next_poll_at", flat=True).first()
     paused_until = gateway_state().paused_until
     return max(first, paused_until) if first and paused_until else first
-
-
-def _database() -> str:
-    return router.db_for_write(VideoTask)
 
 
 # Claim.
@@ -151,24 +147,24 @@ def _lease(seconds: float) -> datetime:
 
 
 def _claim_due(due_at: datetime, limit: int, seconds: float) -> list[VideoTask]:
-    using = _database()
-    due = VideoTask.objects.using(using).due(due_at)
+    tasks = VideoTask.objects.primary()
+    due = tasks.due(due_at)
     candidates = due.order_by("next_poll_at")
     # Without SKIP LOCKED (SQLite), reading and then writing in one transaction invites a
     # deadlock; the update alone is atomic, and its condition says who won.
-    can_skip_locked = connections[using].features.has_select_for_update_skip_locked
+    can_skip_locked = connections[tasks.db].features.has_select_for_update_skip_locked
     if can_skip_locked:
         candidates = candidates.select_for_update(skip_locked=True)
     lease = _lease(seconds)
-    with transaction.atomic(using=using) if can_skip_locked else nullcontext():
+    with transaction.atomic(using=tasks.db) if can_skip_locked else nullcontext():
         pks = list(candidates.values_list("pk", flat=True)[:limit])
         due.filter(pk__in=pks).update(next_poll_at=lease)
-    claimed = VideoTask.objects.using(using).filter(next_poll_at=lease).in_bulk(pks)
+    claimed = tasks.filter(next_poll_at=lease).in_bulk(pks)
     return [claimed[pk] for pk in pks if pk in claimed]
 
 
 def _claim_these(pks: Collection[int]) -> list[VideoTask]:
-    rows = VideoTask.objects.using(_database()).filter(pk__in=pks)
+    rows = VideoTask.objects.primary().filter(pk__in=pks)
     rows.filter(next_poll_at__isnull=False).update(next_poll_at=_lease(BATCH_SECONDS))
     return list(rows)
 
@@ -262,18 +258,17 @@ def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError) -> RefreshSumm
 
 
 def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False) -> RefreshSummary:
-    using = _database()
     previous_status, previous_progress = TaskStatus(task.status), task.progress
     fields = transition.fields
     is_end = transition.is_end
-    rows = VideoTask.objects.using(using).filter(pk=task.pk)
+    rows = VideoTask.objects.primary().filter(pk=task.pk)
     if not is_end:
         rows = rows.filter(status=task.status, next_poll_at=task.next_poll_at)
     elif fields["status"] == TaskStatus.LOST:
         rows = rows.filter(status__in=ACTIVE_STATUSES)
     else:
         rows = rows.exclude(status__in=STICKY_STATUSES)
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=rows.db):
         is_mine = rows.update(**fields) == 1
     if not is_mine:  # deleted, or another worker's by now: that one knows better
         return RefreshSummary(asked=1, failed=int(has_failed))
@@ -281,7 +276,7 @@ def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False)
         setattr(task, name, value)
     is_changed = (task.status, task.progress) != (previous_status, previous_progress)
     if is_end:
-        transaction.on_commit(partial(request_delivery, task), using=using)
+        transaction.on_commit(partial(request_delivery, task), using=rows.db)
     elif is_changed:
         tell = partial(
             video_progressed.send_robust,
@@ -290,7 +285,7 @@ def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False)
             previous_status=previous_status,
             previous_progress=previous_progress,
         )
-        transaction.on_commit(tell, using=using)
+        transaction.on_commit(tell, using=rows.db)
     return RefreshSummary(
         asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
     )

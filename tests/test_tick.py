@@ -189,3 +189,18 @@ def test_tells_that_something_refreshes() -> None:
     last_tick_at = gateway_state().last_tick_at
     assert last_tick_at
     assert timezone.now() - last_tick_at < timedelta(seconds=10)
+
+
+def test_works_on_the_rows_where_they_are_written(
+    sandbox: Sandbox, received: Received, settings: Any
+) -> None:
+    class LaggingReplica:
+        def db_for_read(self, model: type, **_: Any) -> None:
+            assert model not in (VideoTask, GatewayState), "a replica may not know yet"
+
+    settings.DATABASE_ROUTERS = [LaggingReplica()]
+    VideoTask.objects.track(sandbox.create(run_seconds=0), metadata={"product": 7})
+
+    tick()
+
+    assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
