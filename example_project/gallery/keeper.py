@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -60,6 +61,8 @@ class Keeper:
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
+        with suppress(ProcessLookupError):  # somebody may have killed it alone
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def keep(log_dir: Path, commands: Mapping[str, Command]) -> None:

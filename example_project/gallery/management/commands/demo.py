@@ -108,13 +108,15 @@ class Command(BaseCommand):
             raise CommandError(f"a child process has ended\n{_logs(log_dir)}")
 
     def _report(self, tasks: QuerySet[VideoTask]) -> None:
-        self.stdout.write("")
+        rows = [("task", "status", "signals received", "link")]
         for task in tasks.all():
             signals = ", ".join(str(each) for each in task.received_signals.order_by("pk"))
-            self.stdout.write(
-                f"{task.task_id}  {task.status}  {task.fail_reason}".rstrip()
-                + f"\n    link     {task.video_url or '–'}\n    signals  {signals or '–'}"
-            )
+            rows.append((task.task_id, task.status, signals or "–", task.video_url or "–"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        self.stdout.write("")
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.stdout.write("  ".join(cells).rstrip())
 
 
 def _create_login() -> None:
