@@ -46,6 +46,7 @@ class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(VideoTask)
 class VideoTaskAdmin(TaskAdmin):
     form = VideoTaskForm
+    empty_value_display = "–"
     list_display = (
         *("task_id", "status", "progress_bar", "video"),
         *("submitted_at", "completed_at", "trouble"),
@@ -108,12 +109,12 @@ class VideoTaskAdmin(TaskAdmin):
     @admin.display(description=_("progress"), ordering="progress")
     def progress_bar(self, task: VideoTask) -> SafeString:
         return format_html(
-            '<progress max="100" value="{0}" aria-label="{1}"></progress> {0} %',
+            '<progress max="100" value="{0}" aria-label="{1}"></progress> {0}&nbsp;%',
             task.progress,
             _("progress"),
         )
 
-    @admin.display(description=_("video"), empty_value="–")
+    @admin.display(description=_("video"))
     def video(self, task: VideoTask) -> SafeString | str | None:
         base_url = _base_url()
         link = read_link(task.video_url, base_url)
@@ -127,7 +128,7 @@ class VideoTaskAdmin(TaskAdmin):
             '<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', link, _("Watch")
         )
 
-    @admin.display(description=_("trouble"), empty_value="–")
+    @admin.display(description=_("trouble"))
     def trouble(self, task: VideoTask) -> str | None:
         return task.fail_reason or task.last_error or task.delivery_error or None
 
