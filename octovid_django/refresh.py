@@ -278,14 +278,20 @@ def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False)
     if is_end:
         transaction.on_commit(partial(request_delivery, task), using=rows.db)
     elif is_changed:
-        tell = partial(
-            video_progressed.send_robust,
-            sender=VideoTask,
-            task=task,
-            previous_status=previous_status,
-            previous_progress=previous_progress,
+        transaction.on_commit(
+            lambda: _tell_progress(task, previous_status, previous_progress),
+            using=rows.db,
+            robust=True,  # send_robust() itself stumbles over a receiver without a __qualname__
         )
-        transaction.on_commit(tell, using=rows.db)
     return RefreshSummary(
         asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
+    )
+
+
+def _tell_progress(task: VideoTask, previous_status: TaskStatus, previous_progress: int) -> None:
+    video_progressed.send_robust(
+        sender=VideoTask,
+        task=task,
+        previous_status=previous_status,
+        previous_progress=previous_progress,
     )

@@ -510,3 +510,25 @@ class TestSecrets:
         assert "5ec4e7" not in text
         assert "https://cdn.example/v.mp4?…" in text
         assert re.fullmatch(r"[^\n\x00]{1,500}", text), "one readable line"
+
+
+class TestProxy:
+    """What the environment names is asked instead, and has no more time than the gateway."""
+
+    @pytest.fixture(autouse=True)
+    def proxied(
+        self, gateway: Gateway, configure: Configure, key: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", gateway.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        configure(BASE_URL="http://gateway.example", TIMEOUT=0.5)
+
+    def test_is_asked_instead(self, gateway: Gateway) -> None:
+        query_task("t")
+
+        [request] = gateway.requests
+        assert request.line == "GET http://gateway.example/v1/video/generations/t HTTP/1.1"
+
+    def test_has_no_more_time(self, gateway: Gateway) -> None:
+        assert type(asked(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError

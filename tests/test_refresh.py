@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -361,9 +362,11 @@ class TestProgress:
         assert refresh_due() == RefreshSummary(asked=1)
         assert received == []
 
+    @pytest.mark.parametrize("wrap", [lambda receiver: receiver, partial])
     def test_a_receiver_that_raises_stops_nothing(
-        self, gateway: Gateway, track: Track, received: Received
+        self, gateway: Gateway, track: Track, received: Received, wrap: Callable[..., Any]
     ) -> None:
+        @wrap
         def fail(**_: Any) -> None:
             raise RuntimeError
 
