@@ -251,6 +251,17 @@ class TestWatch:
         assert run("octovid_refresh", "--watch", "cgt-1") == "cgt-1    0 %  FAILURE  too dark\n"
         assert sandbox.query_count == 0
 
+    def test_says_why_nothing_moves_and_goes_on_after_it(self, sandbox: Sandbox) -> None:
+        task = VideoTask.objects.track(sandbox.create(run_seconds=0))
+        error = OctovidRateLimitError("slow down", retry_after=timedelta(seconds=2))
+        pause(gateway_state(), error)
+
+        assert run("octovid_refresh", "--watch").splitlines() == [
+            f"{task.task_id}    0 %  NOT_START",
+            "polling is paused: slow down",
+            f"{task.task_id}  100 %  SUCCESS",
+        ]
+
     def test_ends_at_once_when_there_is_nothing_to_watch(self, sandbox: Sandbox) -> None:
         assert run("octovid_refresh", "--watch") == "no task is active\n"
 

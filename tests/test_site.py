@@ -16,17 +16,11 @@ START_SECONDS = 90
 
 
 @pytest.fixture
-def gateway() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def new_site(tmp_path: Path, gateway: Sandbox) -> Iterator[Callable[..., Site]]:
+def new_site(tmp_path: Path, sandbox: Sandbox) -> Iterator[Callable[..., Site]]:
     sites = []
 
     def start(**options: Any) -> Site:
-        site = Site(tmp_path, gateway.url, **options)
+        site = Site(tmp_path, sandbox.url, **options)
         sites.append(site)
         migrated = site.manage("migrate")
         assert migrated.returncode == 0, migrated.stderr
@@ -43,7 +37,7 @@ SCHEDULES = (
 )
 
 
-def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], gateway: Sandbox) -> None:
+def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], sandbox: Sandbox) -> None:
     site = new_site()
     assert site.manage("check").returncode == 0
     assert site.python(SCHEDULES) == (
@@ -53,7 +47,7 @@ def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], gateway
     site.manage("migrate")
     assert "'octovid-refresh', 2," in site.python(SCHEDULES), "an operator's edit is kept"
 
-    task_id = gateway.create(run_seconds=1)
+    task_id = sandbox.create(run_seconds=1)
     assert site.manage("octovid_track", task_id).returncode == 0
     site.start_qcluster()
     wait_for(site.received, START_SECONDS, site.log)
@@ -69,11 +63,11 @@ def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], gateway
 
 
 def test_one_worker_delivers_within_seconds_of_the_end(
-    new_site: Callable[..., Site], gateway: Sandbox
+    new_site: Callable[..., Site], sandbox: Sandbox
 ) -> None:
     site = new_site(q_cluster={"workers": 1}, octovid={"POLL_INTERVAL": 1})
     # The tick holds the only worker until the last of them has ended.
-    task_ids = [gateway.create(run_seconds=seconds) for seconds in (8, 10, 12, 14)]
+    task_ids = [sandbox.create(run_seconds=seconds) for seconds in (8, 10, 12, 14)]
     site.manage("octovid_track", *task_ids)
     site.wake()
     site.start_qcluster()
@@ -87,14 +81,14 @@ def test_one_worker_delivers_within_seconds_of_the_end(
 
 
 def test_a_qcluster_that_is_killed_loses_nothing(
-    new_site: Callable[..., Site], gateway: Sandbox
+    new_site: Callable[..., Site], sandbox: Sandbox
 ) -> None:
     site = new_site(octovid={"POLL_INTERVAL": 1, "TIMEOUT": 2, "BATCH_SIZE": 10})
-    task_ids = [gateway.create(run_seconds=run_seconds / 4) for run_seconds in range(1, 31)]
+    task_ids = [sandbox.create(run_seconds=run_seconds / 4) for run_seconds in range(1, 31)]
     site.manage("octovid_track", *task_ids)
     site.wake()
     cluster = site.start_qcluster()
-    wait_for(lambda: gateway.query_count > 10, START_SECONDS, site.log)
+    wait_for(lambda: sandbox.query_count > 10, START_SECONDS, site.log)
     site.kill(cluster)
 
     assert site.status()["tasks"] != {"SUCCESS": len(task_ids)}, "killed before all had ended"

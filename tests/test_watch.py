@@ -60,13 +60,24 @@ def test_without_a_terminal_a_change_is_a_line() -> None:
     ]
 
 
+def test_a_note_is_written_once_until_there_is_another_or_none() -> None:
+    stdout = StringIO()
+    with watch.task_view(OutputWrapper(stdout)) as show:
+        for note in ("paused", "paused", "still paused", "", "paused"):
+            show([], note)
+
+    assert stdout.getvalue().splitlines() == ["paused", "still paused", "paused"]
+
+
 def test_in_a_terminal_every_task_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch) as read:
         with watch.task_view(OutputWrapper(sys.stdout)) as show:
             show([task(), task(pk=2, task_id="cgt-[red]2", progress=70)])
-            show([task(status="SUCCESS", progress=100)])
+            show([task(status="SUCCESS", progress=100)], "paused")
+            show([], "paused")
         screen = read()
 
+    assert screen.count("paused") == 1
     assert "cgt-1" in screen
     assert "cgt-[red]2" in screen, "an id is text, not markup"
     assert "━" in screen

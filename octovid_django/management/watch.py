@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.management.base import OutputWrapper
 
@@ -15,12 +15,15 @@ try:
 except ImportError:  # the extra "watch"
     Progress = None  # type: ignore[assignment,misc]
 
-Show = Callable[[Iterable[VideoTask]], None]
+
+class Show(Protocol):
+    def __call__(self, tasks: Iterable[VideoTask], note: str = "") -> None:
+        """Show ``tasks`` as they are, and ``note`` once until there is another or none."""
 
 
 @contextmanager
 def task_view(stdout: OutputWrapper) -> Iterator[Show]:
-    """Give a function that shows tasks as they are now, as often as it is called."""
+    """Give a function that shows tasks, as often as it is called."""
     if Progress is not None and stdout.isatty():
         with _bars() as show:
             yield show
@@ -33,15 +36,18 @@ def _detail(task: VideoTask) -> str:
 
 
 def _lines(stdout: OutputWrapper) -> Show:
-    shown: dict[int, str] = {}
+    shown: dict[str, str] = {}
 
-    def show(tasks: Iterable[VideoTask]) -> None:
+    def show(tasks: Iterable[VideoTask], note: str = "") -> None:
+        lines = {"": note}
         for task in tasks:
-            line = f"{task.task_id}  {task.progress:3d} %  {task.status}  {_detail(task)}".rstrip()
-            if shown.get(task.pk) != line:
-                shown[task.pk] = line
+            line = f"{task.task_id}  {task.progress:3d} %  {task.status}  {_detail(task)}"
+            lines[task.task_id] = line.rstrip()
+        for key, line in lines.items():
+            if line and shown.get(key) != line:
                 stdout.write(line)
-                stdout.flush()
+        shown.update(lines)
+        stdout.flush()
 
     return show
 
@@ -58,8 +64,13 @@ def _bars() -> Iterator[Show]:
     )
     with Progress(*columns) as progress:
         bars: dict[int, TaskID] = {}
+        shown_note = ""
 
-        def show(tasks: Iterable[VideoTask]) -> None:
+        def show(tasks: Iterable[VideoTask], note: str = "") -> None:
+            nonlocal shown_note
+            if note and note != shown_note:
+                progress.console.print(note, markup=False)
+            shown_note = note
             for task in tasks:
                 state: dict[str, Any] = {
                     "completed": task.progress,

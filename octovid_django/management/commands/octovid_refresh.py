@@ -45,9 +45,8 @@ class Command(OctovidCommand):
             raise CommandError(self._why(named, summary))
 
     def _why(self, named: list[VideoTask], summary: RefreshSummary) -> str:
-        state = gateway_state()
-        if state.pause_count:
-            return f"polling is paused: {state.pause_reason}"
+        if note := _pause_note():
+            return note
         failing = VideoTask.objects.filter(error_count__gt=0).order_by("-polled_at")
         if named:
             failing = failing.filter(pk__in=[task.pk for task in named])
@@ -64,8 +63,13 @@ class Command(OctovidCommand):
                 show(watched.all())
                 while watched.active().exists():
                     refresh_due()
-                    show(watched.all())
+                    show(watched.all(), _pause_note())
                     time.sleep(WATCH_SECONDS)
                 show(watched.all())
         except KeyboardInterrupt:
             self.stdout.write("stopped watching; the tasks go on")
+
+
+def _pause_note() -> str:
+    state = gateway_state()
+    return f"polling is paused: {state.pause_reason}" if state.pause_count else ""
