@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 from django_q.models import Schedule
 
 from octovid_django import schedules
@@ -15,6 +17,9 @@ from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidSettingsError
 from octovid_django.models import OVERDUE_AFTER, VideoTask
 from octovid_django.pause import gateway_state
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 
 @dataclass(frozen=True)
@@ -72,37 +77,34 @@ def _paused() -> Problem | None:
 
 
 def _overdue() -> Problem | None:
-    count = VideoTask.objects.overdue().count()
-    if not count:
-        return None
-    message = ngettext(
+    message = ngettext_lazy(
         "%(count)d task is overdue: nothing refreshes. Is “manage.py qcluster” running?",
         "%(count)d tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?",
-        count,
+        "count",
     )
-    return Problem("overdue", message % {"count": count})
+    return _counted("overdue", VideoTask.objects.overdue(), message)
 
 
 def _abandoned() -> Problem | None:
-    count = VideoTask.objects.abandoned().count()
-    if not count:
-        return None
-    message = ngettext(
+    message = ngettext_lazy(
         "The end of %(count)d task was not delivered: its receivers kept on failing.",
         "The ends of %(count)d tasks were not delivered: their receivers kept on failing.",
-        count,
+        "count",
     )
-    return Problem("abandoned", message % {"count": count})
+    return _counted("abandoned", VideoTask.objects.abandoned(), message)
 
 
 def _undelivered() -> Problem | None:
     late = timezone.now() - OVERDUE_AFTER
-    count = VideoTask.objects.undelivered().filter(next_delivery_at__lte=late).count()
-    if not count:
-        return None
-    message = ngettext(
+    message = ngettext_lazy(
         "The end of %(count)d task waits to be delivered. Is “manage.py qcluster” running?",
         "The ends of %(count)d tasks wait to be delivered. Is “manage.py qcluster” running?",
-        count,
+        "count",
     )
-    return Problem("undelivered", message % {"count": count})
+    waiting = VideoTask.objects.undelivered().filter(next_delivery_at__lte=late)
+    return _counted("undelivered", waiting, message)
+
+
+def _counted(code: str, tasks: QuerySet[VideoTask], message: StrPromise) -> Problem | None:
+    count = tasks.count()
+    return Problem(code, message % {"count": count}) if count else None
