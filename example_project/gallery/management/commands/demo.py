@@ -88,6 +88,7 @@ class Command(BaseCommand):
 
         admin_url = f"http://{HOST}:{web_port}/admin/octovid_django/videotask/"
         self.stdout.write(f"admin: {admin_url}  (login: {LOGIN}, password: {LOGIN})")
+        self.stdout.flush()
         tasks = _order(gateway_url)
         wake("octovid_django.tasks.refresh_due")  # the schedule's first turn comes in 30 s
         with task_view(self.stdout) as show:
@@ -103,6 +104,7 @@ class Command(BaseCommand):
             raise CommandError(f"not everything has come to its end\n{_logs(log_dir)}")
         if not once:
             self.stdout.write(f"Watch the videos: {admin_url}  Ctrl-C stops everything.")
+            self.stdout.flush()
             while keeper.is_running:
                 time.sleep(0.5)
             raise CommandError(f"a child process has ended\n{_logs(log_dir)}")
