@@ -73,7 +73,7 @@ class VideoTaskAdmin(TaskAdmin):
             _("Polling"),
             {
                 "fields": (
-                    *("created_at", "tracked_at", "polled_at", "poll_count"),
+                    *("created_at", "taken_back_at", "polled_at", "poll_count"),
                     *("next_poll_at", "error_count", "last_error"),
                 )
             },

@@ -171,11 +171,11 @@ class VideoTask(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    tracked_at = models.DateTimeField(
-        _("tracked since"),
-        default=timezone.now,
-        editable=False,
-        help_text=_("when its time to end began: when it was created, or taken back as alive"),
+    taken_back_at = models.DateTimeField(
+        _("taken back at"),
+        null=True,
+        blank=True,
+        help_text=_("when it was lost, but found alive: its time to end began anew"),
     )
     polled_at = models.DateTimeField(_("last look"), null=True, blank=True)
     poll_count = models.PositiveIntegerField(_("looks"), default=0)

@@ -124,7 +124,7 @@ def _alive(
     if task.next_poll_at is not None or is_taken_back:
         fields["next_poll_at"] = now + timedelta(seconds=interval)
     if is_taken_back:
-        fields |= _undelivered(None) | {"tracked_at": now, "fail_reason": ""}
+        fields |= _undelivered(None) | {"taken_back_at": now, "fail_reason": ""}
     return Transition(fields, is_end=False)
 
 
@@ -159,7 +159,8 @@ def _active_status(task: VideoTask) -> TaskStatus:
 
 
 def _is_too_old(task: VideoTask, now: datetime) -> bool:
-    return now - task.tracked_at >= timedelta(seconds=octovid_settings.GIVE_UP_AFTER)
+    since = task.taken_back_at or task.created_at
+    return now - since >= timedelta(seconds=octovid_settings.GIVE_UP_AFTER)
 
 
 def _backoff(error_count: int) -> timedelta:

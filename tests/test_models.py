@@ -48,7 +48,7 @@ class TestTracking:
         task.refresh_from_db()
         assert (task.task_id, task.status, task.progress) == ("cgt-1", "NOT_START", 0)
         assert (task.metadata, task.payload) == ({"order": 7}, None)
-        assert task.next_poll_at == task.created_at == task.tracked_at == NOW
+        assert task.next_poll_at == task.created_at == NOW
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
 
     def test_the_site_need_not_know_anything_of_it(self) -> None:

@@ -26,7 +26,7 @@ def at(seconds: float) -> datetime:
 
 def row(**values: Any) -> VideoTask:
     """A task as a worker has claimed it."""
-    defaults = {"task_id": "t", "status": "IN_PROGRESS", "tracked_at": START}
+    defaults = {"task_id": "t", "status": "IN_PROGRESS", "created_at": START}
     is_final = values.get("status") in ("SUCCESS", "FAILURE", "LOST")
     defaults["next_poll_at"] = None if is_final else at(45)
     return VideoTask(**{**defaults, **values})
