@@ -16,6 +16,8 @@ from octovid_django import checks
 SECRET = "sk-a-very-secret-key"
 Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120}
 
+pytestmark = pytest.mark.django_db  # Django's own checks of the models may ask it
+
 
 @pytest.fixture(autouse=True)
 def right_settings(settings: Any) -> None:
