@@ -10,9 +10,10 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from django.db.models import F
+from django.db.models import F, Min
 from django.utils import timezone
 from django_q.conf import Conf
+from django_q.exceptions import TimeoutException
 
 from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import one_line
@@ -27,13 +28,19 @@ FIRST_PAUSE = timedelta(seconds=15)
 PAUSE_GROWTH = 4
 WORKER_GRACE = timedelta(seconds=3)
 """How long an end waits for a worker before the tick delivers it itself."""
+MAX_DUE = 100
+"""Ends that are looked at in one go."""
 UNBOUNDED_RUN = 300
 """Seconds that receivers may run where ``Q_CLUSTER["timeout"]`` sets no bound."""
 
 
-def request_delivery(task: VideoTask) -> None:
-    """Have a worker deliver the end of ``task``, which is committed."""
-    wake("octovid_django.tasks.deliver_completion", task.pk)
+def request_delivery(pk: int) -> None:
+    """Have a worker deliver the end of a task, which is committed.
+
+    Args:
+        pk: The primary key of the task.
+    """
+    wake("octovid_django.tasks.deliver_completion", pk)
 
 
 def deliver(pk: int) -> bool:
@@ -53,34 +60,41 @@ def deliver(pk: int) -> bool:
     return not errors
 
 
-def deliver_waiting(seconds: float) -> int:
-    """Deliver what has waited for a worker for more than a few seconds, or was cut off.
+class Deliveries:
+    """What one tick does for ends that wait.
 
-    Args:
-        seconds: How long to go on starting deliveries.
-
-    Returns:
-        How many ends are delivered now.
+    What is due again, after a failure or a crash, it offers to a worker, which has the whole of
+    django-q2's timeout for it. What no worker takes within a few seconds it delivers itself.
     """
-    ends_at = time.monotonic() + seconds
-    waiting = (
-        VideoTask.objects.primary()
-        .undelivered()
-        .filter(next_delivery_at__lte=timezone.now() - WORKER_GRACE)
-    )
-    delivered = 0
-    for pk in waiting.order_by("next_delivery_at").values_list("pk", flat=True)[:100]:
-        if time.monotonic() >= ends_at:
-            break
-        delivered += deliver(pk)
-    return delivered
 
+    def __init__(self) -> None:
+        self._offered_at: dict[int, datetime] = {}
 
-def next_delivery_at() -> datetime | None:
-    """Return when ``deliver_waiting`` has something to do next, ``None`` for never."""
-    waiting = VideoTask.objects.primary().filter(next_delivery_at__isnull=False)
-    first = waiting.order_by("next_delivery_at").values_list("next_delivery_at", flat=True).first()
-    return first + WORKER_GRACE if first else None
+    def run(self, ends_at: float) -> None:
+        """Offer and deliver what is due.
+
+        Args:
+            ends_at: When to stop starting deliveries, in seconds of ``time.monotonic()``.
+        """
+        now = timezone.now()
+        due = VideoTask.objects.primary().undelivered().filter(next_delivery_at__lte=now)
+        columns = ("pk", "delivery_attempts", "next_delivery_at")
+        for pk, attempts, due_at in due.order_by("next_delivery_at").values_list(*columns)[
+            :MAX_DUE
+        ]:
+            if time.monotonic() >= ends_at:
+                return
+            if attempts and pk not in self._offered_at:
+                self._offered_at[pk] = now
+                request_delivery(pk)
+            elif self._offered_at.get(pk, due_at) <= now - WORKER_GRACE:
+                deliver(pk)
+
+    def next_at(self) -> datetime | None:
+        """Return when an end is due next, ``None`` for never."""
+        waiting = VideoTask.objects.primary().filter(next_delivery_at__isnull=False)
+        first: datetime | None = waiting.aggregate(first=Min("next_delivery_at"))["first"]
+        return first
 
 
 def _claim(pk: int) -> VideoTask | None:
@@ -107,10 +121,11 @@ def _send(task: VideoTask) -> list[str]:
             responses = signal.send_robust(
                 sender=VideoTask, task=task, attempt=task.delivery_attempts
             )
-        except SystemExit as exit_:  # what django-q2 raises at the end of its timeout is one too
-            logger.exception("A receiver of the end of task %s left its worker", task.task_id)
-            return [*errors, _describe(exit_)]
-        except Exception as error:  # send_robust() stumbles over one without a __qualname__
+        except TimeoutException as timeout:  # django-q2's, and it has no time for the others
+            logger.exception("The receivers of the end of task %s took too long", task.task_id)
+            return [*errors, _describe(timeout)]
+        # send_robust() stumbles over a receiver without a __qualname__.
+        except (Exception, SystemExit) as error:
             logger.exception("A receiver of the end of task %s raised", task.task_id)
             errors.append(_describe(error.__context__ or error))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from octovid_django.values import MAX_INTEGER, Json, later, read_moment, read_number
@@ -50,8 +50,8 @@ def link_expiry(url: str) -> datetime | None:
         lifetime = read_number(query.get(f"{signer[1]}-expires")) if signer else None
         if lifetime is not None and 0 < lifetime <= MAX_INTEGER:
             try:
-                signed_at = datetime.strptime(value, "%Y%m%dT%H%M%S%z")
-            except ValueError:
+                signed_at = datetime.strptime(value, "%Y%m%dT%H%M%S%z").astimezone(timezone.utc)
+            except (ValueError, OverflowError):
                 continue
             return later(signed_at, timedelta(seconds=lifetime))
     return read_moment(query.get("expires"))

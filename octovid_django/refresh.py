@@ -100,7 +100,7 @@ def refresh_batch(due_at: datetime, seconds: float = BATCH_SECONDS) -> RefreshSu
         if not is_first(state):
             return RefreshSummary()
         limit = 1
-    return _refresh(_claim_due(due_at, limit, seconds), state, seconds)
+    return _refresh(_claim_due(due_at, limit, seconds), state, due_at, seconds)
 
 
 def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
@@ -121,7 +121,7 @@ def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
     while pks:
         state = gateway_state()
         size = 1 if state.pause_count else octovid_settings.BATCH_SIZE
-        summary = _refresh(_claim_these(pks[:size]), state)
+        summary = _refresh(_claim_these(pks[:size]), state, timezone.now())
         total += summary
         pks = pks[size:]
         if pks and gateway_state().pause_count:
@@ -213,7 +213,10 @@ def _ask(tasks: Collection[VideoTask], seconds: float) -> Iterator[tuple[VideoTa
 
 
 def _refresh(
-    tasks: Collection[VideoTask], state: GatewayState, seconds: float = BATCH_SECONDS
+    tasks: Collection[VideoTask],
+    state: GatewayState,
+    due_at: datetime,
+    seconds: float = BATCH_SECONDS,
 ) -> RefreshSummary:
     total = RefreshSummary()
     refused: list[VideoTask] = []
@@ -235,10 +238,9 @@ def _refresh(
         resume(state)
     if has_answered:
         heard()
-    now = timezone.now()
-    _give_back(unasked, now)
+    _give_back(unasked, due_at)
     # Later than the rest, so that another task's request goes first when the pause is over.
-    _give_back(refused, now + timedelta(seconds=1))
+    _give_back(refused, timezone.now() + timedelta(seconds=1))
     return total + RefreshSummary(asked=len(refused), failed=len(refused))
 
 
@@ -251,7 +253,7 @@ def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError) -> RefreshSumm
         return _write(task, after_answer(task, outcome, now))
     except InterfaceError:
         raise
-    except DatabaseError as error:
+    except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
         logger.exception("The answer about task %s cannot be stored", task.task_id)
         refusal = OctovidAnswerError(f"the answer cannot be stored: {error}")
         return _write(task, after_error(task, refusal, now), has_failed=True)
@@ -276,7 +278,7 @@ def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False)
         setattr(task, name, value)
     is_changed = (task.status, task.progress) != (previous_status, previous_progress)
     if is_end:
-        transaction.on_commit(partial(request_delivery, task), using=rows.db)
+        transaction.on_commit(partial(request_delivery, task.pk), using=rows.db)
     elif is_changed:
         transaction.on_commit(
             lambda: _tell_progress(task, previous_status, previous_progress),

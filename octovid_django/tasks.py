@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octovid_django import delivery, refresh, tick
+from octovid_django import delivery, tick
 
 
 def refresh_due() -> None:
@@ -12,7 +12,7 @@ def refresh_due() -> None:
 
 def refresh_backlog() -> None:
     """Help a tick that has more due than one batch."""
-    refresh.refresh_due()
+    tick.help_out()
 
 
 def deliver_completion(pk: int) -> None:

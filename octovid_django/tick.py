@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
 from django.utils import timezone
 from django_q.conf import Conf
 
 from octovid_django.conf import octovid_settings
-from octovid_django.delivery import deliver_waiting, next_delivery_at
+from octovid_django.delivery import Deliveries
 from octovid_django.models import VideoTask
 from octovid_django.pause import ticked
 from octovid_django.refresh import BATCH_SECONDS, next_poll_at, refresh_batch
@@ -26,7 +29,7 @@ LONGEST_WINDOW = 55.0
 """Seconds: just under the minute between two calls of the schedule."""
 MARGIN = 5.0
 """Seconds between the last answer that a tick can wait for and django-q2's timeout."""
-SHORTEST_NAP, LONGEST_NAP = 0.1, 1.0
+SHORTEST_NAP, LONGEST_NAP = 0.25, 1.0
 """Seconds. However long nothing falls due, a new task is seen soon."""
 
 
@@ -38,22 +41,42 @@ def window_seconds() -> float:
 
 def tick() -> None:
     """Refresh and deliver for one window. It never raises: django-q2 would call it for ever."""
+    with _window() as ends_at:
+        ticked()
+        _tick(ends_at)
+
+
+def help_out() -> None:
+    """Help a tick that has more due than one batch, for one window. It never raises either."""
+    with _window() as ends_at:
+        due_at = timezone.now()
+        while (left := ends_at - time.monotonic()) > 0:
+            if not refresh_batch(due_at, min(left, BATCH_SECONDS)).asked:
+                return
+
+
+@contextmanager
+def _window() -> Iterator[float]:
+    """Give when the window ends, in seconds of ``time.monotonic()``."""
     try:
-        _tick(time.monotonic() + window_seconds())
+        yield time.monotonic() + window_seconds()
     except (Exception, SystemExit):  # the latter is what django-q2 raises at its timeout
         logger.exception("A tick broke off: the next one goes on")
 
 
 def _tick(ends_at: float) -> None:
-    ticked()
+    deliveries = Deliveries()
     has_called_help = False
-    while (left := ends_at - time.monotonic()) > 0:
-        deliver_waiting(left)
+    while True:
+        deliveries.run(ends_at)
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            return
         summary = refresh_batch(timezone.now(), min(left, BATCH_SECONDS))
         if summary.asked >= octovid_settings.BATCH_SIZE and not has_called_help:
             has_called_help = True
             _call_help()
-        nap = _seconds_to_next_work()
+        nap = _seconds_until(next_poll_at(), deliveries.next_at())
         if nap > ends_at - time.monotonic():
             return
         time.sleep(min(max(nap, SHORTEST_NAP), LONGEST_NAP))
@@ -66,6 +89,7 @@ def _call_help() -> None:
         wake("octovid_django.tasks.refresh_backlog")
 
 
-def _seconds_to_next_work() -> float:
-    moments = [moment for moment in (next_poll_at(), next_delivery_at()) if moment]
-    return max(0.0, (min(moments) - timezone.now()).total_seconds()) if moments else math.inf
+def _seconds_until(*moments: datetime | None) -> float:
+    """How long it is to the first of ``moments``, where there is one."""
+    first = min((moment for moment in moments if moment), default=None)
+    return max(0.0, (first - timezone.now()).total_seconds()) if first else math.inf

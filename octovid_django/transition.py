@@ -9,7 +9,11 @@ from typing import Any
 
 from octovid_django.conf import octovid_settings
 from octovid_django.enums import STICKY_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidError, OctovidTaskNotFoundError
+from octovid_django.exceptions import (
+    OctovidConnectionError,
+    OctovidError,
+    OctovidTaskNotFoundError,
+)
 from octovid_django.models import VideoTask
 from octovid_django.snapshot import TaskSnapshot
 
@@ -87,6 +91,8 @@ def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transiti
     if isinstance(error, OctovidTaskNotFoundError):
         fields["not_found_count"] = task.not_found_count + 1
         fields["not_found_since"] = task.not_found_since or now
+    elif not isinstance(error, OctovidConnectionError):  # another answer: the row of them ends
+        fields |= {"not_found_count": 0, "not_found_since": None}
     if task.is_finished:
         return Transition(fields, is_end=False)
     is_denied = (
@@ -114,7 +120,7 @@ def _alive(
     awaiting_since: datetime | None = None,
 ) -> Transition:
     is_taken_back = task.status == TaskStatus.LOST
-    if _is_too_old(task, now) and not is_taken_back:
+    if _is_too_old(task, now) and not (is_taken_back or awaiting_since):
         days = octovid_settings.GIVE_UP_AFTER / 86_400
         return _ended(fields, TaskStatus.LOST, f"no end within {days:g} days", now)
     interval = octovid_settings.POLL_INTERVAL

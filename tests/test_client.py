@@ -209,6 +209,14 @@ class TestAnswer:
 
         assert query_task("t").video_url == f"{gateway.url}/v1/videos/t/content"
 
+    def test_is_left_as_it_is_by_a_key_too_short_to_be_a_secret(
+        self, gateway: Gateway, configure: Configure
+    ) -> None:
+        configure(API_KEY="test")
+        gateway.default = answer("SUCCESS", result_url="https://cdn.test/latest/v.mp4")
+
+        assert query_task("t").video_url == "https://cdn.test/latest/v.mp4"
+
     def test_that_repeats_the_key_does_not_get_it_stored(self, gateway: Gateway) -> None:
         gateway.default = answer("FAILURE", fail_reason=f"refused: Bearer {KEY}", seen=[KEY])
         snapshot = query_task("t")

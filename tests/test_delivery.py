@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 import time_machine
+from django_q.exceptions import TimeoutException
+from django_q.models import OrmQ
 
-from octovid_django.delivery import MAX_ATTEMPTS, deliver, deliver_waiting, next_delivery_at
+from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver
 from octovid_django.models import VideoTask
 from octovid_django.signals import video_completed, video_failed, video_succeeded
 
@@ -204,6 +207,34 @@ class TestReceiverThatRaises:
         assert "SystemExit" in task.delivery_error
         assert task.next_delivery_at is not None
 
+    @pytest.mark.parametrize(
+        ("error", "signals"),
+        [
+            (SystemExit(3), ["video_completed"]),
+            (TimeoutException("no time left"), []),
+        ],
+    )
+    def test_that_leaves_its_worker_stops_the_next_signal_only_when_time_is_up(
+        self,
+        clock: time_machine.Coordinates,
+        received: Received,
+        error: SystemExit,
+        signals: list[str],
+    ) -> None:
+        def leave(**_: Any) -> None:
+            raise error
+
+        task = ended()
+        video_succeeded.connect(leave)
+        try:
+            assert not deliver(task.pk)
+        finally:
+            video_succeeded.disconnect(leave)
+
+        assert [name for name, _ in received if name == "video_completed"] == signals
+        task.refresh_from_db()
+        assert type(error).__name__ in task.delivery_error
+
 
 class TestKilledWorker:
     def killed(self, task: VideoTask) -> None:
@@ -248,31 +279,56 @@ class TestKilledWorker:
 
 
 class TestWaiting:
+    def run(self, deliveries: Deliveries, seconds: float = 10) -> None:
+        deliveries.run(time.monotonic() + seconds)
+
+    def offers(self) -> list[tuple[str, tuple[int, ...]]]:
+        return [(message.func(), message.args()) for message in OrmQ.objects.order_by("pk")]
+
     def test_for_a_worker_for_a_few_seconds_is_ended_by_the_tick(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         ended()
+        deliveries = Deliveries()
 
-        assert deliver_waiting(10) == 0
-        assert next_delivery_at() == NOW + timedelta(seconds=3)
+        self.run(deliveries)
+        assert not received
+        assert deliveries.next_at() == NOW
         clock.shift(3)
-        assert deliver_waiting(10) == 1
+        self.run(deliveries)
 
-        assert next_delivery_at() is None
+        assert len(received) == 2
+        assert deliveries.next_at() is None
+        assert self.offers() == [], "a worker was woken when the end was seen"
+
+    def test_again_after_a_failure_is_offered_to_a_worker_first(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        task = ended(delivery_attempts=1, next_delivery_at=NOW - timedelta(minutes=1))
+        deliveries = Deliveries()
+
+        self.run(deliveries)
+        self.run(deliveries)
+        assert self.offers() == [("octovid_django.tasks.deliver_completion", (task.pk,))]
+        assert not received
+        clock.shift(3)
+        self.run(deliveries)
+
+        assert [arguments["attempt"] for _, arguments in received] == [2, 2]
 
     def test_starts_nothing_when_its_time_is_over(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         ended(next_delivery_at=NOW - timedelta(minutes=1))
 
-        assert deliver_waiting(0) == 0
+        self.run(Deliveries(), 0)
         assert not received
 
     def test_goes_oldest_first(self, clock: time_machine.Coordinates, received: Received) -> None:
         younger = ended(next_delivery_at=NOW - timedelta(minutes=1))
         older = ended(next_delivery_at=NOW - timedelta(minutes=2))
 
-        assert deliver_waiting(10) == 2
+        self.run(Deliveries())
         assert [arguments["task"] for _, arguments in received[::2]] == [older, younger]
 
 

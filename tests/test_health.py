@@ -120,6 +120,16 @@ class TestPause:
         resume(gateway_state())
         assert problems() == []
 
+    def test_is_none_when_it_is_over_and_there_is_nothing_to_ask(
+        self, clock: time_machine.Coordinates
+    ) -> None:
+        VideoTask.objects.update(next_poll_at=None)
+        assert the_only_one("paused")
+
+        clock.shift(16)
+
+        assert problems() == []
+
     def test_explains_tasks_that_are_overdue(self) -> None:
         create("overdue", next_poll_at=LATE)
 

@@ -42,13 +42,16 @@ def test_anything_else_is_none(value: object) -> None:
         "X-Tos-Date=20260412T163502Z&X-Tos-Expires=60",
         "X-Amz-Date=20260412T163502Z&X-Amz-Expires=60",
         "x-amz-expires=60&x-amz-date=20260412T163502Z",
+        "X-Amz-Date=20260412T183502%2B0200&X-Amz-Expires=60",
         "Expires=1776011762",
         "Signature=x&expires=1776011762000",
     ],
 )
 def test_a_signed_link_says_when_it_dies(query: str) -> None:
-    dies_at = datetime(2026, 4, 12, 16, 36, 2, tzinfo=timezone.utc)
-    assert link_expiry(f"https://cdn.example/v.mp4?{query}") == dies_at
+    dies_at = link_expiry(f"https://cdn.example/v.mp4?{query}")
+
+    assert dies_at == datetime(2026, 4, 12, 16, 36, 2, tzinfo=timezone.utc)
+    assert dies_at.tzinfo is timezone.utc
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,8 @@ def test_a_signed_link_says_when_it_dies(query: str) -> None:
         *("X-Tos-Date=today&X-Tos-Expires=60", "X-Tos-Date=20260412T163502Z&X-Tos-Expires=-1"),
         *("X-Tos-Date=99991231T235959Z&X-Tos-Expires=60", "Expires=99999999999999999999"),
         "X-Tos-Date=20260412T163502Z&X-Amz-Expires=60",
+        *("X-Tos-Date=00010101T000000%2B2359&X-Tos-Expires=60", "Expires=1e400"),
+        "X-Amz-Date=99991231T235959-0100&X-Amz-Expires=60",
     ],
 )
 def test_any_other_does_not(query: str) -> None:

@@ -153,12 +153,13 @@ class TestOneRowsPoison:
         assert bad.next_poll_at > NOW
         assert not gateway_state().is_paused
 
+    @pytest.mark.parametrize("error", [DataError("no squares"), OverflowError("no squares")])
     def test_may_be_an_answer_that_the_database_refuses(
-        self, gateway: Gateway, track: Track
+        self, gateway: Gateway, track: Track, error: Exception
     ) -> None:
         def refuse_squares(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
             if "1:1" in (params or ()):
-                raise DataError("no squares")
+                raise error
             return execute(sql, params, *rest)
 
         bad = track("bad", answer("QUEUED", data={"ratio": "1:1"}))

@@ -14,7 +14,8 @@ from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state
 from octovid_django.sandbox import Sandbox
 from octovid_django.signals import video_completed, video_progressed
-from octovid_django.tick import tick, window_seconds
+from octovid_django.tick import help_out, tick, window_seconds
+from tests.gateway import Gateway, is_silent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -154,6 +155,22 @@ class TestHelp:
         tick()
 
         assert queued_functions() == []
+
+    def test_ends_with_its_window(
+        self, short_window: None, gateway: Gateway, configure: Callable[..., None]
+    ) -> None:
+        configure(BATCH_SIZE=1, CONCURRENCY=1)
+        gateway.default = is_silent()
+        for number in range(20):
+            VideoTask.objects.track(f"t{number}")
+
+        assert seconds_of(help_out) < 5
+
+    def test_never_raises(self, configure: Callable[..., None]) -> None:
+        configure(API_KEY=None)
+        VideoTask.objects.track("t")
+
+        help_out()
 
 
 class TestNeverRaises:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import OctovidConnectionError, OctovidTaskNotFoundError
+from octovid_django.exceptions import (
+    OctovidConnectionError,
+    OctovidGatewayError,
+    OctovidTaskNotFoundError,
+)
 from octovid_django.models import VideoTask
 from octovid_django.snapshot import TaskSnapshot
 from octovid_django.transition import Transition, after_answer, after_error
@@ -17,6 +21,7 @@ from octovid_django.transition import Transition, after_answer, after_error
 START = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4"
 DENIED = OctovidTaskNotFoundError("task_not_exist")
+BROKEN = OctovidGatewayError("the gateway answered 502 Bad Gateway")
 REFUSED = OctovidConnectionError("connection refused")
 
 
@@ -159,6 +164,16 @@ class TestSuccessWithoutLink:
         assert become(task, transition).status == "SUCCESS"
         assert not task.has_video
 
+    def test_is_not_lost_however_old_the_task_is(self, configure: Callable[..., None]) -> None:
+        configure(GIVE_UP_AFTER=3600)
+        answer = snapshot("SUCCESS", progress=100)
+
+        transition = after_answer(row(), answer, at(9999))
+        assert not transition.is_end
+
+        task = become(row(), transition)
+        assert become(task, after_answer(task, answer, at(9999 + 60))).status == "SUCCESS"
+
     def test_is_final_as_soon_as_the_link_is_there(self) -> None:
         task = row()
         become(task, after_answer(task, snapshot("SUCCESS"), at(10)))
@@ -224,6 +239,11 @@ class TestLost:
     def test_not_when_an_answer_comes_between(self) -> None:
         task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
         become(task, after_answer(task, snapshot("QUEUED"), at(500)))
+        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_end=lambda _: False)
+
+    def test_not_when_another_error_of_the_gateway_comes_between(self) -> None:
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
+        task = fail_repeatedly(task, BROKEN, [500], is_end=lambda _: False)
         fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_end=lambda _: False)
 
     def test_a_broken_connection_is_no_denial_and_ends_no_row_of_them(self) -> None:

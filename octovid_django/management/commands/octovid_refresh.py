@@ -34,6 +34,7 @@ class Command(OctovidCommand):
         octovid_settings.validate()
         named = self.tracked(task_ids)
         if watch:
+            refresh_tasks(named)
             self._watch(named or list(VideoTask.objects.active().order_by("pk")))
             return
         summary = refresh_tasks(named) if named else refresh_due()
