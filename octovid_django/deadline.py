@@ -1,8 +1,9 @@
 """An end for a whole answer.
 
-The timeout of requests is one for every read: a server that drips a byte a second never exceeds
-it. Connections of a ``DeadlineAdapter`` wait, inside ``with deadline(seconds):``, for each read
-only as long as is left of the whole.
+The timeout of requests is one for every address and every read: a server that drips a byte a
+second never exceeds it. Connections of a ``DeadlineAdapter`` wait, inside ``with
+deadline(seconds):``, only as long as is left of the whole. Looking a name up is the resolver's, and
+has a limit of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import http.client
 import io
 import math
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 if TYPE_CHECKING:
-    import socket
-
     from _typeshed import WriteableBuffer
     from urllib3 import ProxyManager
 
@@ -31,12 +32,24 @@ _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let every read in this context raise ``TimeoutError`` once ``seconds`` have passed."""
+    """Let connecting and reading in this context fail once ``seconds`` have passed."""
     token = _ends_at.set(time.monotonic() + seconds)
     try:
         yield
     finally:
         _ends_at.reset(token)
+
+
+def _seconds_left(shares: int = 1) -> float | None:
+    """Return how long one of ``shares`` parts of the time that is left is, ``None`` for ever.
+
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    left = _ends_at.get() - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return None if left == math.inf else left / shares
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -48,10 +61,7 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        left = _ends_at.get() - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(None if left == math.inf else left)
+        self._sock.settimeout(_seconds_left())
         count: int | None = self._raw.readinto(buffer)
         return count
 
@@ -70,9 +80,46 @@ class _Response(http.client.HTTPResponse):
 class _HTTPConnection(HTTPConnection):
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, super()._new_conn)
+
 
 class _HTTPSConnection(HTTPSConnection):
     response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, super()._new_conn)
+
+
+def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
+    """Try the addresses of the host in turn, each in its share of the time that is left.
+
+    Args:
+        connection: What to connect.
+        connect: Does so, and would give the whole time to every address.
+    """
+    name = connection._dns_host
+    addresses = _addresses(name, connection.port)
+    try:
+        for untried in range(len(addresses), 0, -1):
+            connection._dns_host = addresses[-untried]
+            connection.timeout = _seconds_left(untried)
+            try:
+                return connect()
+            except (ConnectTimeoutError, NewConnectionError):
+                if untried == 1:
+                    raise
+    finally:
+        connection._dns_host = name
+    return connect()  # which says why there is no address
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class _HTTPConnectionPool(HTTPConnectionPool):

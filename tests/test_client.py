@@ -10,6 +10,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,29 @@ class TestRetryAfter:
         assert error.retry_after is None
 
 
+@contextmanager
+def deaf_listener(host: str, port: int) -> Iterator[None]:
+    """An address where nobody ever answers to a connection: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    """Let ``gateway.example`` have these addresses."""
+    genuine = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+        hosts = addresses if host == "gateway.example" else [host]
+        return [found for each in hosts for found in genuine(each, *args, **kwargs)]
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 
 
@@ -463,6 +487,23 @@ class TestDeadline:
 
         assert type(error) is OctovidTimeoutError
         assert str(error) == "no whole answer from the gateway within 0.5 s"
+
+    def test_is_shared_by_the_addresses_of_a_host(
+        self, gateway: Gateway, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = int(gateway.url.rpartition(":")[2])
+        with ExitStack() as stack:
+            for number in range(2, 8):
+                stack.enter_context(deaf_listener(f"127.0.0.{number}", port))
+            resolve(monkeypatch, [f"127.0.0.{number}" for number in range(2, 8)])
+            configure(BASE_URL=f"http://gateway.example:{port}")
+            started_at = time.monotonic()
+            error = asked(gateway, answer("QUEUED"))
+            assert type(error) is OctovidTimeoutError
+            assert time.monotonic() - started_at < 2, "six times 0.5 s would be 3"
+
+            resolve(monkeypatch, ["127.0.0.2", "127.0.0.9", "127.0.0.1"])
+            assert query_task("t").status == TaskStatus.QUEUED
 
     def test_is_anew_for_every_question(self, gateway: Gateway) -> None:
         for _ in range(2):
