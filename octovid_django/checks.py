@@ -51,7 +51,7 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
                 id="octovid_django.E005",
             )
         ]
-    clusters = _clusters(getattr(settings, "Q_CLUSTER", {}))
+    clusters = _clusters(getattr(settings, "Q_CLUSTER", None) or {})
     try:
         name = octovid_settings.CLUSTER
         timeout = octovid_settings.TIMEOUT
@@ -175,6 +175,13 @@ def _schedule_runs(name: str, cluster: Mapping[str, Any]) -> Iterator[CheckMessa
             f'Q_CLUSTER["scheduler"] of {name} is False: nothing runs the schedule',
             hint='Remove it, or name another cluster in OCTOVID["CLUSTER"].',
             id="octovid_django.W003",
+        )
+    if cluster.get("catch_up", True):
+        yield CheckWarning(
+            f'Q_CLUSTER["catch_up"] of {name} is on: after an hour without it, django-q2 runs the '
+            "schedule sixty times at once",
+            hint='Write Q_CLUSTER = {"catch_up": False, …}.',
+            id="octovid_django.W006",
         )
     site = cluster.get("name", "default")
     if octovid_settings.CLUSTER is None and name != site:

@@ -38,10 +38,12 @@ def _base_url(value: object) -> str | None:
             and bool(parts.hostname)
             and parts.port != 0
             and not (parts.query or parts.fragment or "@" in parts.netloc or " " in parts.geturl())
+            and not parts.path.rstrip("/").endswith("/v1")
         )
     except ValueError:
         is_right = False
-    return None if is_right else 'an http(s) URL like "https://octopusx.ai", without "?", "#", "@"'
+    wanted = 'an http(s) URL like "https://octopusx.ai", without "/v1", "?", "#", "@"'
+    return None if is_right else wanted
 
 
 def _cluster(value: object) -> str | None:

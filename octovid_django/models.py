@@ -17,6 +17,8 @@ from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 
 MAX_TASK_ID_LENGTH = 191
+MAX_NESTING = 30
+"""Of metadata: MariaDB stores no JSON deeper than 32."""
 
 OVERDUE_AFTER = timedelta(minutes=2)
 """How long a look at a task may be late before something must be wrong."""
@@ -47,7 +49,7 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
     """Return ``metadata`` if it is a JSON object.
 
     Raises:
-        OctovidMetadataError: It is not a dict, or holds what JSON does not.
+        OctovidMetadataError: It is not a dict, holds what JSON does not, or is nested too deep.
     """
     if not isinstance(metadata, dict):
         raise OctovidMetadataError(f"metadata is a dict, not {type(metadata).__name__}")
@@ -58,7 +60,16 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
         raise OctovidMetadataError(f"metadata is not JSON: {error}") from None
     if _ESCAPED_NUL.search(text):
         raise OctovidMetadataError("metadata holds a NUL character, which databases refuse")
+    if _nesting(metadata) > MAX_NESTING:
+        raise OctovidMetadataError(f"metadata is nested more than {MAX_NESTING} levels deep")
     return metadata
+
+
+def _nesting(value: object) -> int:
+    """How many levels of objects and arrays there are; the depth is known to be finite."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_nesting, value), default=0) if isinstance(value, (list, tuple)) else 0
 
 
 class VideoTaskQuerySet(models.QuerySet["VideoTask"]):

@@ -55,10 +55,10 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], st
         time.sleep(0.2)
 
 
-def readme_settings() -> str:
-    """The settings that the README tells a new user to write."""
+def readme_code(name: str) -> str:
+    """The Python code of the README that holds ``name``."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return next(block for block in blocks if "INSTALLED_APPS" in block)
+    return next(block for block in blocks if name in block)
 
 
 class Site:
@@ -88,7 +88,7 @@ class Site:
         (path / "shop" / "__init__.py").touch()
         (path / "shop" / "apps.py").write_text(RECEIVERS)
         with (path / "mysite" / "settings.py").open("a") as file:
-            file.write(readme_settings())
+            file.write(readme_code("INSTALLED_APPS"))
             file.write('\nINSTALLED_APPS += ["shop.apps.ShopConfig"]\n')
             file.write(f"OCTOVID |= { ({'BASE_URL': gateway_url} | (octovid or {}))!r}\n")
             file.write(f"Q_CLUSTER |= {(q_cluster or {})!r}\n")

@@ -14,7 +14,7 @@ from django.core.checks.messages import ERROR, WARNING
 from octovid_django import checks
 
 SECRET = "sk-a-very-secret-key"
-Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120}
+Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120, "catch_up": False}
 
 pytestmark = pytest.mark.django_db  # Django's own checks of the models may ask it
 
@@ -79,7 +79,7 @@ def test_no_two_checks_share_an_id() -> None:
 
     assert sorted(ids) == sorted(
         [f"octovid_django.E00{number}" for number in range(1, 10)]
-        + [f"octovid_django.W00{number}" for number in range(1, 6)]
+        + [f"octovid_django.W00{number}" for number in range(1, 7)]
     )
 
 
@@ -240,7 +240,7 @@ class TestCluster:
         assert '{"timeout": 90, "retry": 120, …}' in message.hint
 
     def test_whose_retry_is_django_q2s_default(self, settings: Any) -> None:
-        settings.Q_CLUSTER = {"name": "site", "timeout": 60}
+        settings.Q_CLUSTER = {"name": "site", "timeout": 60, "catch_up": False}
 
         assert '"retry" (60)' in the_only_one("E007").msg
 
@@ -265,7 +265,7 @@ class TestCluster:
         assert not found()
 
     def test_without_a_timeout(self, settings: Any) -> None:
-        settings.Q_CLUSTER = {"name": "site", "retry": 120}
+        settings.Q_CLUSTER = {"name": "site", "retry": 120, "catch_up": False}
 
         message = the_only_one("W002")
 
@@ -275,7 +275,23 @@ class TestCluster:
     def test_that_is_not_configured_at_all(self, settings: Any) -> None:
         del settings.Q_CLUSTER
 
-        assert "of default is not set" in the_only_one("W002").msg
+        by_id = found()
+        assert list(by_id) == ["W002", "W006"]
+        assert "of default is not set" in by_id["W002"].msg
+
+    @pytest.mark.parametrize("q_cluster", [{}, None])
+    def test_that_is_empty(self, settings: Any, q_cluster: None) -> None:
+        settings.Q_CLUSTER = q_cluster
+
+        assert list(found()) == ["W002", "W006"]
+
+    def test_that_catches_up(self, cluster: Callable[..., None]) -> None:
+        cluster(catch_up=True)
+
+        message = the_only_one("W006")
+
+        assert 'Q_CLUSTER["catch_up"] of site is on' in message.msg
+        assert '"catch_up": False' in message.hint
 
     def test_whose_scheduler_is_off(self, cluster: Callable[..., None]) -> None:
         cluster(scheduler=False)

@@ -37,6 +37,10 @@ def create(task_id: str, **values: Any) -> VideoTask:
     return VideoTask.objects.create(task_id=task_id, **values)
 
 
+def nested(levels: int) -> dict[str, Any]:
+    return {"value": nested(levels - 1) if levels > 1 else 7}
+
+
 def ids(queryset: Any) -> set[str]:
     return {task.task_id for task in queryset}
 
@@ -162,8 +166,8 @@ class TestTracking:
 
     @pytest.mark.parametrize(
         "metadata",
-        [{"order": "\x00"}, {"order": ["\ud800"]}, {"\x00": 7}],
-        ids=["NUL", "lone surrogate", "NUL in a key"],
+        [{"order": "\x00"}, {"order": ["\ud800"]}, {"\x00": 7}, nested(31)],
+        ids=["NUL", "lone surrogate", "NUL in a key", "deep"],
     )
     def test_metadata_that_not_every_database_can_hold_is_refused(
         self, metadata: dict[str, Any]
@@ -172,6 +176,11 @@ class TestTracking:
             VideoTask.objects.track("cgt-1", metadata=metadata)
 
         assert not VideoTask.objects.exists()
+
+    def test_metadata_may_be_nested_deeply(self) -> None:
+        VideoTask.objects.track("cgt-1", metadata=nested(30))
+
+        assert VideoTask.objects.get().metadata == nested(30)
 
 
 class TestQueryset:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from octovid_django.sandbox import Sandbox
-from tests.processes import Site, wait_for
+from tests.processes import Site, readme_code, wait_for
 
 START_SECONDS = 90
 """django-q2 first looks at its schedules half a minute after its start."""
@@ -104,3 +104,15 @@ def test_a_qcluster_that_is_killed_loses_nothing(
 
     wait_for(lambda: site.status()["undelivered"] == 0, 30, site.log)
     assert site.status()["tasks"] == {"SUCCESS": len(task_ids)}
+
+
+def test_the_code_of_the_readme_runs(new_site: Callable[..., Site]) -> None:
+    site = new_site()
+    (site.path / "shop" / "tests.py").write_text(
+        readme_code("@receiver(video_succeeded)") + readme_code("class VideoTests")
+    )
+    result = site.manage("test", "shop")
+
+    assert result.returncode == 0, result.stderr
+    assert "Ran 1 test" in result.stderr
+    assert "http://127.0.0.1" in result.stdout, "the receiver prints the link"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from octovid_django.exceptions import OctovidError, one_line
 from octovid_django.models import VideoTask, validate_task_id
@@ -23,6 +23,8 @@ class OctovidCommand(BaseCommand):
             raise CommandError(str(error)) from error
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(one_line(f"{error} (has “manage.py migrate” been run?)")) from error
+        except DatabaseError as error:
+            raise CommandError(one_line(f"the database refuses: {error}")) from error
 
     def tracked(self, task_ids: list[str]) -> list[VideoTask]:
         """Return the tasks with these ids, in this order.
