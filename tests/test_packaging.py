@@ -28,7 +28,7 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel: ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
     assert packed == package
-    assert {"octovid_django/py.typed", "octovid_django/sandbox.mp4"} <= packed
+    assert {"octovid_django/py.typed", "octovid_django/sandbox/video.mp4"} <= packed
     assert "octovid_django/migrations/0001_initial.py" in packed
 
 

@@ -23,10 +23,11 @@ import pytest
 import requests
 import time_machine
 
-from octovid_django.sandbox import MAX_BODY_BYTES, Sandbox
+from octovid_django.sandbox import Sandbox
+from octovid_django.sandbox.server import MAX_BODY_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
-VIDEO = files("octovid_django").joinpath("sandbox.mp4").read_bytes()
+VIDEO = files("octovid_django.sandbox").joinpath("video.mp4").read_bytes()
 TASK_ID = re.compile(r"cgt-\d{14}-[a-z0-9]{5}")
 KEY = "sandbox-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}

@@ -1,0 +1,174 @@
+"""The sandbox gateway."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import re
+import secrets
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from octovid_django.enums import TaskStatus
+from octovid_django.sandbox.server import HOST, STOP_SECONDS, Server, is_same
+from octovid_django.sandbox.simulation import SimulatedTask, new_task_id
+
+logger = logging.getLogger("octovid_django.sandbox")
+
+
+class Sandbox:
+    """A gateway on a free port of this machine, usable as a context manager.
+
+    It listens from the start of its life and answers between ``start()`` and ``stop()``. How a
+    task goes depends on the clock (``time.time``) only, so a test may travel in time.
+
+    Args:
+        api_key: The Bearer token that it accepts; printable ASCII without spaces.
+        port: Where to listen; 0 is any free port.
+        link_lifetime: Seconds that a link to a video lives after the task's end; with 0 it is
+            dead from the start.
+
+    Raises:
+        OSError: The port is taken, or not this user's to take.
+        ValueError: No client can send such a key.
+    """
+
+    url: str
+    """What goes to ``OCTOVID["BASE_URL"]``, like ``http://127.0.0.1:40123``."""
+    api_key: str
+    """What goes to ``OCTOVID["API_KEY"]``."""
+
+    def __init__(
+        self, *, api_key: str = "sandbox-key", port: int = 0, link_lifetime: float = 43_200
+    ) -> None:
+        if not re.fullmatch(r"[!-~]+", api_key):
+            raise ValueError("the API key must be printable ASCII without spaces")
+        if not math.isfinite(link_lifetime):
+            raise ValueError("the lifetime of a link must be a finite number of seconds")
+        self.api_key = api_key
+        self._link_lifetime = link_lifetime
+        self._link_secret = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._tasks: dict[str, SimulatedTask] = {}
+        self._server = Server(port, self)
+        self.url = f"http://{HOST}:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name="octovid-sandbox",
+            daemon=True,
+        )
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Answer from a thread of its own. Once in a life: a stopped sandbox stays stopped."""
+        self._thread.start()
+
+    def serve_forever(self) -> None:
+        """Answer until ``stop()`` or ``KeyboardInterrupt``, starting where nobody has."""
+        if not self._thread.is_alive():
+            self.start()
+        # With a timeout, because on Windows Ctrl-C does not interrupt one long wait.
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+    def stop(self) -> None:
+        """Free the port and end every open connection. Does nothing the second time."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(STOP_SECONDS)
+        self._server.server_close()
+        self._server.close_connections()
+
+    @property
+    def query_count(self) -> int:
+        """How many query calls were answered, whatever the answer."""
+        return self._server.query_count
+
+    def create(  # noqa: PLR0913  each has its default
+        self,
+        *,
+        model: str = "sandbox-video",
+        prompt: str = "",
+        outcome: str = TaskStatus.SUCCESS,
+        run_seconds: float = 6.0,
+        fail_reason: str = "The sandbox was asked to fail this task.",
+        duration: int = 5,
+        resolution: str = "720p",
+        ratio: str = "16:9",
+    ) -> str:
+        """Create a task, as the creation call does.
+
+        Args:
+            model: Any name.
+            prompt: Any text; the video is always the same.
+            outcome: How the task ends: ``SUCCESS`` or ``FAILURE``.
+            run_seconds: How many seconds from now it ends, from 0 to a year.
+            fail_reason: Why, with ``FAILURE``.
+            duration: Of the video, in seconds, as the answer says it.
+            resolution: Of the video, as the answer says it.
+            ratio: Of the video, as the answer says it.
+
+        Returns:
+            The task id, like ``cgt-20260412163502-x8k2m``.
+
+        Raises:
+            ValueError: An argument is wrong; the message says what to write instead.
+        """
+        task = SimulatedTask(
+            model=model,
+            outcome=outcome,
+            run_seconds=run_seconds,
+            fail_reason=fail_reason,
+            duration=duration,
+            resolution=resolution,
+            ratio=ratio,
+        )
+        with self._lock:
+            task_id = new_task_id()
+            while task_id in self._tasks:
+                task_id = new_task_id()
+            self._tasks[task_id] = task
+        logger.debug("created %s: model %r, prompt %r", task_id, model, prompt)
+        return task_id
+
+    def state(self, task_id: str) -> dict[str, Any] | None:
+        """Return what the query call says about a task (its ``data``), ``None`` if unknown."""
+        with self._lock:
+            task = self._tasks.get(task_id)
+        if task is None:
+            return None
+        expires = str(int(task.finished_at + self._link_lifetime))
+        signature = self._signature(task_id, expires)
+        link = f"{self.url}/videos/{task_id}.mp4?Expires={expires}&Signature={signature}"
+        return {"task_id": task_id, **task.state(time.time(), link)}
+
+    def link_trouble(self, task_id: str, expires: str, signature: str) -> str | None:
+        """Return why a link to a video is not (or no longer) good, ``None`` if it is.
+
+        Args:
+            task_id: Whose video.
+            expires: The link's own ``Expires``, in Unix seconds.
+            signature: The link's own ``Signature``.
+        """
+        if not is_same(signature, self._signature(task_id, expires)):
+            return "The signature is wrong"
+        return "The link has expired" if time.time() >= int(expires) else None
+
+    def _signature(self, task_id: str, expires: str) -> str:
+        signed = f"{task_id}\n{expires}".encode("utf-8", "replace")
+        return hmac.new(self._link_secret, signed, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""What happens to an order at the sandbox: its states are a function of the clock alone."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from octovid_django.enums import TaskStatus
+
+MAX_RUN_SECONDS = 31_536_000
+
+_TOKENS_PER_SECOND = 21_600
+
+
+class _Step(NamedTuple):
+    share: float
+    """How much of ``run_seconds`` is over when the task gets here, 0 to 1."""
+    status: TaskStatus
+    upstream_status: str
+    percent: int
+
+
+_SUBMITTED, _STARTED, _FINISHED = 0.05, 0.2, 1.0
+_STEPS = (
+    _Step(0.0, TaskStatus.NOT_START, "queued", 0),
+    _Step(_SUBMITTED, TaskStatus.SUBMITTED, "queued", 0),
+    _Step(0.1, TaskStatus.QUEUED, "queued", 0),
+    _Step(_STARTED, TaskStatus.IN_PROGRESS, "processing", 10),
+    _Step(0.4, TaskStatus.IN_PROGRESS, "processing", 30),
+    _Step(0.6, TaskStatus.IN_PROGRESS, "processing", 50),
+    _Step(0.8, TaskStatus.IN_PROGRESS, "processing", 80),
+)
+_ENDS = {
+    TaskStatus.SUCCESS: _Step(_FINISHED, TaskStatus.SUCCESS, "succeeded", 100),
+    TaskStatus.FAILURE: _Step(_FINISHED, TaskStatus.FAILURE, "failed", 100),
+}
+
+
+def _is_number(value: Any, minimum: float, maximum: float) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and minimum <= value <= maximum
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (_is_text, 'a string like "sandbox-video"'),
+    "outcome": (lambda value: value in tuple(_ENDS), '"SUCCESS" or "FAILURE"'),
+    "run_seconds": (
+        lambda value: _is_number(value, 0, MAX_RUN_SECONDS),
+        f"a number of seconds from 0 to {MAX_RUN_SECONDS}",
+    ),
+    "fail_reason": (lambda value: isinstance(value, str), "a string"),
+    "duration": (
+        lambda value: isinstance(value, int) and _is_number(value, 1, 3600),
+        "a whole number of seconds from 1 to 3600",
+    ),
+    "resolution": (_is_text, 'a string like "720p"'),
+    "ratio": (_is_text, 'a string like "16:9"'),
+}
+"""What an order must be like, by name: the check, and what to send instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedTask:
+    """An order, and what the gateway says about it at any time: a function of the clock alone."""
+
+    model: str
+    outcome: str
+    run_seconds: float
+    fail_reason: str
+    duration: int
+    resolution: str
+    ratio: str
+    created_at: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        for name, (is_right, wanted) in _RULES.items():
+            if not is_right(getattr(self, name)):
+                raise ValueError(f'"{name}" must be {wanted}')
+
+    @property
+    def finished_at(self) -> float:
+        """When it ends, in Unix seconds."""
+        return self._moment(_FINISHED)
+
+    def _moment(self, share: float) -> float:
+        """When this much of the run is over (0 to 1), in Unix seconds."""
+        return self.created_at + share * self.run_seconds
+
+    def state(self, now: float, video_url: str) -> dict[str, Any]:
+        """What the query call answers as ``data``, without the id.
+
+        Args:
+            now: Unix time in seconds.
+            video_url: The link that a success shows.
+        """
+        steps = (*_STEPS, _ENDS[TaskStatus(self.outcome)])
+        step = next((step for step in reversed(steps) if self._moment(step.share) <= now), steps[0])
+        is_success, is_failure = (step.status == end for end in _ENDS)
+
+        def unix_time(share: float) -> int:
+            return int(self._moment(share)) if self._moment(share) <= now else 0
+
+        return {
+            "status": step.status.value,
+            "progress": f"{step.percent}%",
+            **({"fail_reason": self.fail_reason} if is_failure else {}),
+            "submit_time": unix_time(_SUBMITTED),
+            "start_time": unix_time(_STARTED),
+            "finish_time": unix_time(_FINISHED),
+            "data": {
+                "status": step.upstream_status,
+                "duration": self.duration,
+                "resolution": self.resolution,
+                "ratio": self.ratio,
+                "content": {"video_url": video_url} if is_success else {},
+                "usage": (
+                    {"total_tokens": self.duration * _TOKENS_PER_SECOND} if is_success else {}
+                ),
+            },
+        }
+
+
+def new_task_id() -> str:
+    suffix = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
+    return time.strftime("cgt-%Y%m%d%H%M%S-", time.gmtime()) + suffix
