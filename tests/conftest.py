@@ -13,6 +13,7 @@ from octovid_django.signals import (
     video_progressed,
     video_succeeded,
 )
+from tests.browser import CHROMIUM, DRIVER, Browser, running_browser
 from tests.gateway import Gateway, running_gateway
 
 SIGNALS = {
@@ -70,3 +71,20 @@ def received() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     yield calls
     for signal, receive in receivers:
         signal.disconnect(receive)
+
+
+@pytest.fixture(scope="session")
+def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("there is no browser: install Debian's chromium and chromium-driver")
+    with running_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(shared_browser: Browser) -> Iterator[Browser]:
+    """A real browser without a past; nothing may complain in its console."""
+    shared_browser.driver.delete_all_cookies()
+    shared_browser.complaints()
+    yield shared_browser
+    assert shared_browser.complaints() == []

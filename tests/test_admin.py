@@ -200,8 +200,8 @@ class TestList:
 
         page = changelist()
 
-        assert columns(page, "submitted_at") == ["April 12, 2026, 4:35 p.m."]
-        assert columns(page, "completed_at") == ["April 12, 2026, 4:40 p.m."]
+        assert columns(page, "submitted") == ["April 12, 2026, 4:35 p.m."]
+        assert columns(page, "completed") == ["April 12, 2026, 4:40 p.m."]
 
     @pytest.mark.parametrize("field", ["fail_reason", "last_error", "delivery_error"])
     def test_shows_the_trouble_of_a_task(self, changelist: Callable[..., str], field: str) -> None:

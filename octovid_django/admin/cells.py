@@ -1,0 +1,98 @@
+"""What the pages show of a task, one piece of HTML each. What others sent is only ever text."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from octovid_django.conf import octovid_settings
+from octovid_django.enums import TaskStatus
+from octovid_django.exceptions import OctovidSettingsError
+from octovid_django.links import needs_key, read_link
+from octovid_django.models import VideoTask
+
+_TONES = {
+    TaskStatus.SUCCESS: "good",
+    TaskStatus.FAILURE: "bad",
+    TaskStatus.LOST: "bad",
+    TaskStatus.IN_PROGRESS: "busy",
+}
+
+
+def status(task: VideoTask) -> SafeString:
+    """The status as a badge, which also tells ``live.js`` whose row this is."""
+    return format_html(
+        '<span class="octovid-status octovid-{}" data-octovid-task="{}"{}>{}</span>',
+        _TONES.get(TaskStatus(task.status), "calm"),
+        task.pk,
+        "" if task.is_finished else SafeString(" data-octovid-active"),
+        task.get_status_display(),
+    )
+
+
+def progress(task: VideoTask) -> SafeString:
+    return format_html(
+        '<progress max="100" value="{0}" aria-label="{1}"></progress> {0}&nbsp;%',
+        task.progress,
+        _("progress"),
+    )
+
+
+def video(task: VideoTask) -> SafeString | str | None:
+    base_url = _base_url()
+    link = read_link(task.video_url, base_url)
+    if link is None:
+        return None
+    if task.is_link_expired:
+        return _("expired")
+    if needs_key(link, base_url):
+        return _("at the gateway")
+    return format_html(
+        '<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', link, _("Watch")
+    )
+
+
+def run_time(task: VideoTask) -> SafeString | str | None:
+    """How long it has been running, or took."""
+    start = task.started_at or task.submitted_at or task.created_at
+    if task.is_finished:
+        end = task.finished_at or task.completed_at
+        return _clock(end - start) if end and end >= start else None
+    return format_html(
+        '<span data-octovid-since="{}">{}</span>', start.isoformat(), _clock(timezone.now() - start)
+    )
+
+
+def moments(*times: datetime | None) -> SafeString | None:
+    """Times, those that there are; ``live.js`` shows them relative to now."""
+    return format_html_join(" · ", "{}", ((_moment(time),) for time in times if time)) or None
+
+
+def trouble(task: VideoTask) -> str | None:
+    """Why it failed, why asking fails, or why its end could not be told."""
+    return task.fail_reason or task.last_error or task.delivery_error or None
+
+
+def _moment(moment: datetime) -> SafeString:
+    text = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), text, text)
+
+
+def _clock(duration: timedelta) -> str:
+    """As on a clock, which no language writes differently: ``1:05`` is 65 seconds."""
+    minutes, seconds = divmod(max(0, round(duration.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _base_url() -> str:
+    """The gateway's, or none where the settings are wrong: a look at the tasks helps then too."""
+    try:
+        return octovid_settings.BASE_URL
+    except OctovidSettingsError:
+        return ""

@@ -1,0 +1,101 @@
+"use strict";
+
+// Keeps the rows on screen up to date: one request for all of them, while one has not ended and
+// the page is in sight. Texts are the server's; what is relative to now is the browser's.
+(() => {
+  const INTERVAL = 2_000; // milliseconds
+  const LONGEST_INTERVAL = 60_000;
+  const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+
+  const note = document.getElementById("octovid-live");
+  if (!note) {
+    return;
+  }
+  const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", {
+    numeric: "auto",
+    style: "short",
+  });
+  let interval = INTERVAL;
+  let timer = null;
+
+  const badges = () => [...document.querySelectorAll("[data-octovid-task]")];
+  const isActive = () => document.querySelector("[data-octovid-active]") !== null;
+
+  function showTimes() {
+    const now = Date.now();
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const seconds = Math.round((Date.parse(time.dateTime) - now) / 1000);
+      const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) || UNITS.at(-1);
+      time.textContent = relative.format(Math.trunc(seconds / size), unit);
+    }
+    for (const clock of document.querySelectorAll("[data-octovid-since]")) {
+      const seconds = Math.max(0, Math.round((now - Date.parse(clock.dataset.octovidSince)) / 1000));
+      const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+      const shown = parts[0] ? parts : parts.slice(1);
+      clock.textContent = shown
+        .map((part, index) => (index ? String(part).padStart(2, "0") : part))
+        .join(":");
+    }
+  }
+
+  function update(row, cells) {
+    for (const [name, html] of Object.entries(cells)) {
+      const cell = row.querySelector(`.field-${name}`);
+      if (cell && cell.octovidHtml !== html) {
+        cell.octovidHtml = html;
+        cell.innerHTML = html;
+      }
+    }
+  }
+
+  function apply(rows) {
+    const changes = [];
+    for (const badge of badges()) {
+      const row = badge.closest("tr");
+      const cells = rows[badge.dataset.octovidTask];
+      if (row && cells) {
+        const before = badge.textContent;
+        update(row, cells);
+        const after = row.querySelector("[data-octovid-task]").textContent;
+        if (after !== before) {
+          changes.push(`${row.querySelector(".field-task_id").textContent.trim()}: ${after}`);
+        }
+      }
+    }
+    if (changes.length || note.dataset.isLost) {
+      delete note.dataset.isLost;
+      note.textContent = changes.join("; ");
+    }
+  }
+
+  async function look() {
+    const ids = badges().map((badge) => badge.dataset.octovidTask);
+    try {
+      const response = await fetch(`${note.dataset.url}?ids=${ids.join(",")}`, {
+        headers: { Accept: "application/json" },
+        redirect: "error", // to the login
+      });
+      if (!response.ok) {
+        throw new Error(`status ${response.status}`);
+      }
+      apply((await response.json()).rows);
+      interval = INTERVAL;
+    } catch {
+      note.dataset.isLost = "true";
+      note.textContent = note.dataset.lost;
+      interval = Math.min(interval * 2, LONGEST_INTERVAL);
+    }
+    showTimes();
+    plan();
+  }
+
+  function plan() {
+    clearTimeout(timer);
+    timer = document.hidden || !isActive() ? null : setTimeout(look, interval);
+  }
+
+  document.addEventListener("visibilitychange", plan);
+  showTimes();
+  setInterval(showTimes, 1_000);
+  plan();
+})();

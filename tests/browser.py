@@ -1,0 +1,54 @@
+"""A real browser, headless, where the machine has one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--window-size=1680,980",
+)
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+
+
+class Browser:
+    """Chromium, as the tests use it."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def text(self, selector: str) -> str:
+        """The text that a reader sees of the first element of that kind, "" if there is none."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return found[0].text if found else ""
+
+    def script(self, code: str) -> Any:
+        return self.driver.execute_script(code)
+
+    def complaints(self) -> list[str]:
+        """What has stood in the console since the last call: errors, and breaches of the CSP."""
+        messages = [each["message"] for each in self.driver.get_log("browser")]
+        return [each for each in messages if "/favicon.ico" not in each]
+
+
+@contextmanager
+def running_browser(profile: Path) -> Iterator[Browser]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

@@ -1,0 +1,215 @@
+"""The list that keeps itself up to date: the JSON it asks for, and the page in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django.live_server_helper import LiveServer
+
+from octovid_django.models import VideoTask
+from octovid_django.refresh import refresh_tasks
+from octovid_django.sandbox import Sandbox
+from tests.browser import Browser
+from tests.processes import wait_for
+
+LIVE_URL = "admin:octovid_django_videotask_live"
+LIST_URL = "admin:octovid_django_videotask_changelist"
+
+
+def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    return VideoTask.objects.create(task_id=task_id, **values)
+
+
+@pytest.mark.django_db
+class TestRows:
+    def get(self, client: Client, ids: str) -> Any:
+        response = client.get(reverse(LIVE_URL), {"ids": ids})
+        assert response.status_code == 200
+        return response.json()["rows"]
+
+    def test_are_those_that_are_asked_for(self, admin_client: Client) -> None:
+        first, second, _ = (create(f"cgt-{number}") for number in range(3))
+
+        assert set(self.get(admin_client, f"{first.pk},{second.pk},999999")) == {
+            str(first.pk),
+            str(second.pk),
+        }
+
+    def test_have_the_cells_of_the_page(self, admin_client: Client) -> None:
+        task = create(status="IN_PROGRESS", progress=42, last_error="<b>refused</b>")
+        page = admin_client.get(reverse(LIST_URL)).content.decode()
+
+        cells = self.get(admin_client, str(task.pk))[str(task.pk)]
+
+        assert "in progress" in cells["status_badge"]
+        assert 'value="42"' in cells["progress_bar"]
+        assert cells["trouble"] == "&lt;b&gt;refused&lt;/b&gt;"
+        assert cells["video"] == "–"
+        for name in ("status_badge", "progress_bar", "trouble", "video"):
+            assert f'field-{name}">{cells[name]}</td>' in page
+
+    def test_cost_one_query_and_no_payload(self, admin_client: Client) -> None:
+        def queries(ids: str) -> list[str]:
+            with CaptureQueriesContext(
+                connection,
+            ) as captured:
+                self.get(admin_client, ids)
+            table = VideoTask._meta.db_table
+            return [each["sql"] for each in captured if table in each["sql"]]
+
+        pks = [create(f"cgt-{number}", payload={"a": 1}).pk for number in range(20)]
+
+        (sql,) = queries(",".join(map(str, pks)))
+        assert "payload" not in sql
+
+    @pytest.mark.parametrize("ids", ["", "x", "1;2", "-1", ",", "1" * 30, ",".join(["1"] * 501)])
+    def test_that_make_no_sense_are_refused(self, admin_client: Client, ids: str) -> None:
+        response = admin_client.get(reverse(LIVE_URL), {"ids": ids})
+
+        assert response.status_code == 400
+        assert "ids=1,2,3" in response.content.decode()
+
+    def test_are_only_read(self, admin_client: Client) -> None:
+        assert admin_client.post(reverse(LIVE_URL), {"ids": "1"}).status_code == 405
+
+    @pytest.mark.parametrize(("permission", "status"), [("view_videotask", 200), (None, 403)])
+    def test_are_for_those_who_may_see_the_list(
+        self, client: Client, permission: str | None, status: int
+    ) -> None:
+        user = User.objects.create_user("staff", is_staff=True)
+        if permission:
+            user.user_permissions.add(Permission.objects.get(codename=permission))
+        client.force_login(user)
+
+        assert client.get(reverse(LIVE_URL), {"ids": "1"}).status_code == status
+        assert client.get(reverse(LIST_URL)).status_code == status
+
+    def test_are_not_for_strangers(self, client: Client) -> None:
+        response = client.get(reverse(LIVE_URL), {"ids": "1"})
+
+        assert response.status_code == 302
+        assert "/login/" in response["Location"]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPage:
+    @pytest.fixture
+    def open_list(
+        self, browser: Browser, live_server: LiveServer, admin_client: Client
+    ) -> Callable[[], None]:
+        def open_list() -> None:
+            browser.driver.get(f"{live_server.url}/admin/login/")
+            browser.driver.add_cookie(
+                {"name": "sessionid", "value": admin_client.cookies["sessionid"].value}
+            )
+            browser.driver.get(live_server.url + reverse(LIST_URL))
+            browser.script("window.isSamePage = true")
+
+        return open_list
+
+    def requests(self, browser: Browser) -> int:
+        """How often the page has asked for its rows."""
+        return int(
+            browser.script(
+                "return performance.getEntriesByType('resource')"
+                ".filter((entry) => entry.name.includes('/live/')).length"
+            )
+        )
+
+    def wait_in_browser(self, browser: Browser, seconds: float) -> None:
+        """Wait until the browser's own clock has gone on by so much."""
+        end = browser.script("return performance.now()") + seconds * 1000
+        wait_for(lambda: browser.script("return performance.now()") >= end, seconds + 10, "clock")
+
+    def test_follows_a_task_to_its_video_without_reload_and_then_rests(
+        self, browser: Browser, open_list: Callable[[], None], sandbox: Sandbox
+    ) -> None:
+        task = VideoTask.objects.track(sandbox.create(run_seconds=6))
+        open_list()
+        assert browser.text(".field-status_badge") == "not started"
+
+        seen = []
+
+        def is_done() -> bool:
+            refresh_tasks([task])
+            seen.append(browser.text(".field-progress_bar"))
+            return browser.text("td.field-status_badge") == "succeeded"
+
+        wait_for(is_done, 30, lambda: str(seen))
+        assert browser.text("td.field-video a") == "Watch"
+        assert len({text for text in seen if text}) > 2, "progress moved"
+        assert f"{task.task_id}: succeeded" in browser.text("#octovid-live")
+        assert browser.script("return window.isSamePage")
+
+        count = self.requests(browser)
+        self.wait_in_browser(browser, 3)
+        assert self.requests(browser) == count, "all have ended: nothing is asked any more"
+
+    def test_asks_nothing_while_it_is_out_of_sight(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        create(status="IN_PROGRESS")
+        open_list()
+        wait_for(lambda: self.requests(browser), 15, "a request")
+
+        browser.script(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'));"
+        )
+        self.wait_in_browser(browser, 1)  # one may be under way
+        count = self.requests(browser)
+        self.wait_in_browser(browser, 3)
+        assert self.requests(browser) == count
+
+        browser.script(
+            "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'));"
+        )
+        wait_for(lambda: self.requests(browser) > count, 15, "a request")
+
+    def test_tells_that_the_connection_is_lost_and_recovers(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        create(status="IN_PROGRESS", progress=10)
+        open_list()
+        cookie = browser.driver.get_cookie("sessionid")
+        browser.driver.delete_all_cookies()
+
+        wait_for(lambda: "connection is lost" in browser.text("#octovid-live"), 15, "a message")
+        browser.driver.add_cookie(cookie)
+        VideoTask.objects.update(progress=70)
+
+        wait_for(lambda: "70" in browser.text(".field-progress_bar"), 20, "progress")
+        assert browser.text("#octovid-live") == ""
+        browser.complaints()  # of the browser itself, about the answers that were none
+
+    def test_shows_times_relative_to_now(
+        self, browser: Browser, open_list: Callable[[], None], sandbox: Sandbox
+    ) -> None:
+        task = VideoTask.objects.track(sandbox.create(run_seconds=600))
+        refresh_tasks([task])
+        open_list()
+
+        assert re.search(r"(now|ago) · in 1\d sec", browser.text("td.field-looks"))
+        before = browser.text(".field-run_time")
+        wait_for(lambda: browser.text(".field-run_time") != before, 5, "the clock goes on")
+
+    def test_shows_what_others_sent_as_text(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        hostile = "<img src=x onerror=\"document.title='pwned'\"><script>alert(1)</script>"
+        create(status="IN_PROGRESS", last_error=hostile, task_id="<b>cgt</b>")
+        open_list()
+        wait_for(lambda: self.requests(browser), 15, "a request")
+        VideoTask.objects.update(progress=50)
+        wait_for(lambda: "50" in browser.text(".field-progress_bar"), 15, "an update")
+
+        assert browser.text("td.field-trouble") == hostile
+        assert browser.script("return document.title") != "pwned"
