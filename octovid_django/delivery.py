@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db.models import F, Min
@@ -60,6 +61,31 @@ def deliver(pk: int) -> bool:
     return not errors
 
 
+def send_again(pks: Collection[int]) -> int:
+    """Have the ends of these tasks delivered once more, also those that were given up.
+
+    ``attempt`` goes on counting, so that receivers know that they have been called before.
+
+    Args:
+        pks: The primary keys of the tasks.
+
+    Returns:
+        How many of them have an end.
+    """
+    now = timezone.now()
+    ended = VideoTask.objects.primary().filter(pk__in=pks, completed_at__isnull=False)
+    count = ended.update(
+        delivered_at=None,
+        next_delivery_at=now,
+        earlier_delivery_attempts=F("delivery_attempts"),
+        delivery_error="",
+        updated_at=now,
+    )
+    for pk in ended.values_list("pk", flat=True)[:MAX_DUE]:  # the ticks offer the others
+        request_delivery(pk)
+    return count
+
+
 class Deliveries:
     """What one tick does for ends that wait.
 
@@ -101,7 +127,7 @@ def _claim(pk: int) -> VideoTask | None:
     now = timezone.now()
     tasks = VideoTask.objects.primary().filter(pk=pk)
     due = tasks.undelivered().filter(next_delivery_at__lte=now)
-    if due.filter(delivery_attempts__gte=MAX_ATTEMPTS).update(
+    if due.filter(delivery_attempts__gte=F("earlier_delivery_attempts") + MAX_ATTEMPTS).update(
         next_delivery_at=None,
         delivery_error="the worker was killed while the receivers ran",
     ):
@@ -148,7 +174,7 @@ def _record(task: VideoTask, errors: list[str]) -> None:
     if not errors:
         mine.update(delivered_at=now, next_delivery_at=None, delivery_error="", updated_at=now)
         return
-    attempt = task.delivery_attempts
+    attempt = task.delivery_attempts - task.earlier_delivery_attempts
     is_last = attempt >= MAX_ATTEMPTS
     retry_at = None if is_last else now + FIRST_PAUSE * PAUSE_GROWTH ** (attempt - 1)
     mine.update(next_delivery_at=retry_at, delivery_error="\n".join(errors), updated_at=now)

@@ -206,6 +206,11 @@ class VideoTask(models.Model):
     completed_at = models.DateTimeField(_("end seen at"), null=True, blank=True)
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     delivery_attempts = models.PositiveIntegerField(_("delivery attempts"), default=0)
+    earlier_delivery_attempts = models.PositiveIntegerField(
+        _("earlier delivery attempts"),
+        default=0,
+        help_text=_("before the end was last sent again by hand"),
+    )
     delivery_error = models.TextField(_("delivery error"), blank=True)
     next_delivery_at = models.DateTimeField(_("next delivery"), null=True, blank=True)
 

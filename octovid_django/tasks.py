@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from octovid_django import delivery, tick
+from octovid_django import delivery, refresh, tick
+from octovid_django.models import VideoTask
 
 
 def refresh_due() -> None:
@@ -13,6 +14,15 @@ def refresh_due() -> None:
 def refresh_backlog() -> None:
     """Help a tick that has more due than one batch."""
     tick.help_out()
+
+
+def refresh_tasks(pks: list[int]) -> None:
+    """Refresh these tasks now, finished ones too: somebody wants to know.
+
+    Args:
+        pks: The primary keys of the tasks.
+    """
+    refresh.refresh_tasks(VideoTask.objects.filter(pk__in=pks))
 
 
 def deliver_completion(pk: int) -> None:

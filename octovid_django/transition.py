@@ -146,6 +146,7 @@ def _undelivered(completed_at: datetime | None) -> dict[str, Any]:
         "completed_at": completed_at,
         "delivered_at": None,
         "delivery_attempts": 0,
+        "earlier_delivery_attempts": 0,
         "delivery_error": "",
         "next_delivery_at": completed_at,
         "link_awaited_since": None,

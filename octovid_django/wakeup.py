@@ -11,7 +11,7 @@ from octovid_django.conf import Q_OPTIONS, octovid_settings
 logger = logging.getLogger(__name__)
 
 
-def wake(function: str, *args: int) -> None:
+def wake(function: str, *args: int | list[int]) -> None:
     """Have a worker call ``function``. It never raises: a lost call costs time, never data.
 
     Args:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.live_server_helper import LiveServer
 
 from octovid_django.models import VideoTask
 from octovid_django.sandbox import Sandbox
@@ -15,6 +18,7 @@ from octovid_django.signals import (
 )
 from tests.browser import CHROMIUM, DRIVER, Browser, running_browser
 from tests.gateway import Gateway, running_gateway
+from tests.processes import wait_for
 
 SIGNALS = {
     "video_succeeded": video_succeeded,
@@ -73,18 +77,18 @@ def received() -> Iterator[list[tuple[str, dict[str, Any]]]]:
         signal.disconnect(receive)
 
 
-@pytest.fixture(scope="session")
-def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@pytest.fixture
+def browser(live_server: LiveServer, tmp_path: Path) -> Iterator[Browser]:
+    """A real browser for the pages of ``live_server``; nothing may complain in its console."""
     if not (CHROMIUM and DRIVER):
         pytest.skip("there is no browser: install Debian's chromium and chromium-driver")
-    with running_browser(tmp_path_factory.mktemp("browser")) as browser:
+    with running_browser(tmp_path) as browser:
         yield browser
+        complaints = browser.complaints()
+    # A connection that outlives the test could not be closed without the test's database.
+    wait_for(lambda: not _threads("process_request_thread"), 10, "connections are still open")
+    assert complaints == []
 
 
-@pytest.fixture
-def browser(shared_browser: Browser) -> Iterator[Browser]:
-    """A real browser without a past; nothing may complain in its console."""
-    shared_browser.driver.delete_all_cookies()
-    shared_browser.complaints()
-    yield shared_browser
-    assert shared_browser.complaints() == []
+def _threads(target: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if target in thread.name]

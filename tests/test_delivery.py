@@ -12,7 +12,7 @@ import time_machine
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ
 
-from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver
+from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver, send_again
 from octovid_django.models import VideoTask
 from octovid_django.signals import video_completed, video_failed, video_succeeded
 
@@ -276,6 +276,30 @@ class TestKilledWorker:
         task.refresh_from_db()
         assert "killed" in task.delivery_error
         assert list(VideoTask.objects.abandoned()) == [task]
+
+
+class TestAgain:
+    def test_begins_a_new_row_of_attempts(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        task = ended(delivery_attempts=5, next_delivery_at=None, delivery_error="no shelf left")
+
+        assert send_again([task.pk]) == 1
+        for attempt in range(6, 11):
+            task.refresh_from_db()
+            clock.move_to(task.next_delivery_at)
+            assert not deliver(task.pk)
+            assert received[-1][1]["attempt"] == attempt
+
+        task.refresh_from_db()
+        assert list(VideoTask.objects.abandoned()) == [task]
+
+    def test_leaves_what_has_not_ended(self, clock: time_machine.Coordinates) -> None:
+        task = VideoTask.objects.create(task_id="running")
+
+        assert send_again([task.pk]) == 0
+        task.refresh_from_db()
+        assert task.next_delivery_at is None
 
 
 class TestWaiting:

@@ -25,6 +25,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.admin import cells
+from octovid_django.admin.actions import refresh_now, send_signals_again
 from octovid_django.exceptions import OctovidMetadataError
 from octovid_django.health import problems
 from octovid_django.models import VideoTask, validate_metadata
@@ -60,6 +61,7 @@ class VideoTaskAdmin(TaskAdmin):
         *("run_time", "submitted", "completed", "looks", "trouble"),
     )
     """The columns, of those that a page has, that ``live.js`` keeps up to date."""
+    actions = (refresh_now, send_signals_again)
     list_filter = ("status", "created_at")
     search_fields = ("task_id", "fail_reason")
     show_full_result_count = False
@@ -92,7 +94,7 @@ class VideoTaskAdmin(TaskAdmin):
             {
                 "fields": (
                     *("completed_at", "delivered_at", "delivery_attempts"),
-                    *("delivery_error", "next_delivery_at"),
+                    *("earlier_delivery_attempts", "delivery_error", "next_delivery_at"),
                 )
             },
         ),

@@ -214,6 +214,14 @@ class Migration(migrations.Migration):
                     "delivery_attempts",
                     models.PositiveIntegerField(default=0, verbose_name="delivery attempts"),
                 ),
+                (
+                    "earlier_delivery_attempts",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="before the end was last sent again by hand",
+                        verbose_name="earlier delivery attempts",
+                    ),
+                ),
                 ("delivery_error", models.TextField(blank=True, verbose_name="delivery error")),
                 (
                     "next_delivery_at",

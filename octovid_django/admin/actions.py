@@ -1,0 +1,79 @@
+"""What an operator can do about the tasks that are selected, be they thousands.
+
+A worker does the work; what was asked for stands in the history of each task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from octovid_django.delivery import send_again
+from octovid_django.models import VideoTask
+from octovid_django.wakeup import wake
+
+if TYPE_CHECKING:
+    TaskAdmin = admin.ModelAdmin[VideoTask]
+else:
+    TaskAdmin = admin.ModelAdmin
+
+CHUNK = 500
+
+
+@admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
+def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]) -> None:
+    pks = list(tasks.values_list("pk", flat=True))
+    for start in range(0, len(pks), CHUNK):
+        wake("octovid_django.tasks.refresh_tasks", pks[start : start + CHUNK])
+    _remember(request, tasks, gettext("Had the gateway asked."))
+    message = ngettext(
+        "%(count)d task will be looked at in a moment.",
+        "%(count)d tasks will be looked at in a moment.",
+        len(pks),
+    )
+    model_admin.message_user(request, message % {"count": len(pks)}, messages.SUCCESS)
+
+
+@admin.action(
+    description=_("Send the completion signals of the selected tasks again"),
+    permissions=["change"],
+)
+def send_signals_again(
+    model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
+) -> None:
+    ended = tasks.filter(completed_at__isnull=False)
+    pks = list(ended.values_list("pk", flat=True))
+    count = sum(send_again(pks[start : start + CHUNK]) for start in range(0, len(pks), CHUNK))
+    _remember(
+        request,
+        VideoTask.objects.filter(pk__in=pks),
+        gettext("Had the completion signals sent again."),
+    )
+    message = ngettext(
+        "The completion signals of %(count)d task will be sent again.",
+        "The completion signals of %(count)d tasks will be sent again.",
+        count,
+    )
+    left_out = tasks.count() - count
+    level = messages.WARNING if left_out else messages.SUCCESS
+    model_admin.message_user(request, message % {"count": count}, level)
+    if left_out:
+        message = ngettext(
+            "%(count)d task has not ended.", "%(count)d tasks have not ended.", left_out
+        )
+        model_admin.message_user(request, message % {"count": left_out}, level)
+
+
+def _remember(request: HttpRequest, tasks: QuerySet[VideoTask], message: str) -> None:
+    LogEntry.objects.log_actions(
+        user_id=request.user.pk,
+        queryset=tasks.only("pk", "task_id"),
+        action_flag=CHANGE,
+        change_message=message,
+    )

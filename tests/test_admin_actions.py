@@ -1,0 +1,138 @@
+"""What an operator can do about the tasks that are selected in the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from octovid_django import tasks as q2_tasks
+from octovid_django.models import VideoTask
+from octovid_django.sandbox import Sandbox
+
+LIST_URL = "admin:octovid_django_videotask_changelist"
+Received = list[tuple[str, dict[str, Any]]]
+
+pytestmark = pytest.mark.django_db
+
+
+def run(client: Client, action: str, tasks: list[VideoTask], **data: Any) -> list[str]:
+    """Run an action on ``tasks`` and return what the operator is told."""
+    selected = [task.pk for task in tasks]
+    response = client.post(
+        reverse(LIST_URL), {"action": action, "_selected_action": selected, **data}
+    )
+    assert response.status_code == 302
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def work() -> list[str]:
+    """Do what the workers of django-q2 are told to, and return what that was."""
+    done = []
+    for message in OrmQ.objects.order_by("pk"):
+        name = message.func().removeprefix("octovid_django.tasks.")
+        getattr(q2_tasks, name)(*message.args())
+        message.delete()
+        done.append(name)
+    return done
+
+
+def ended(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    return VideoTask.objects.create(
+        task_id=task_id, status="SUCCESS", completed_at=timezone.now(), **values
+    )
+
+
+def history(task: VideoTask) -> list[str]:
+    entries = LogEntry.objects.filter(object_id=str(task.pk))
+    return [entry.get_change_message() for entry in entries]
+
+
+class TestLookingNow:
+    def test_is_done_by_a_worker(self, admin_client: Client, sandbox: Sandbox) -> None:
+        task = VideoTask.objects.track(sandbox.create(run_seconds=0))
+
+        assert run(admin_client, "refresh_now", [task]) == ["1 task will be looked at in a moment."]
+        assert sandbox.query_count == 0, "a page does not wait for the gateway"
+        work()
+
+        task.refresh_from_db()
+        assert task.status == "SUCCESS"
+        assert history(task) == ["Had the gateway asked."]
+
+    def test_takes_a_selection_of_thousands(self, admin_client: Client) -> None:
+        VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_200))
+        told = run(admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1")
+
+        assert told == ["1200 tasks will be looked at in a moment."]
+        messages = [message.args()[0] for message in OrmQ.objects.all()]
+        assert sorted(map(len, messages)) == [200, 500, 500]
+        assert LogEntry.objects.count() == 1_200
+
+
+class TestSendingAgain:
+    def test_calls_the_receivers_once_more_and_they_know(
+        self, admin_client: Client, received: Received
+    ) -> None:
+        task = ended(delivered_at=timezone.now(), delivery_attempts=1)
+
+        assert run(admin_client, "send_signals_again", [task]) == [
+            "The completion signals of 1 task will be sent again."
+        ]
+        assert work() == ["deliver_completion"]
+
+        assert [(name, call["attempt"]) for name, call in received] == [
+            ("video_succeeded", 2),
+            ("video_completed", 2),
+        ]
+        assert history(task) == ["Had the completion signals sent again."]
+
+    def test_takes_up_what_was_given_up(self, admin_client: Client, received: Received) -> None:
+        task = ended(delivery_attempts=5, delivery_error="no shelf left")
+        assert VideoTask.objects.abandoned().exists()
+
+        run(admin_client, "send_signals_again", [task])
+        work()
+
+        task.refresh_from_db()
+        assert (task.delivery_attempts, task.delivery_error) == (6, "")
+        assert task.delivered_at
+
+    def test_says_which_have_not_ended(self, admin_client: Client) -> None:
+        running = VideoTask.objects.create(task_id="cgt-2")
+
+        assert run(admin_client, "send_signals_again", [ended(), running]) == [
+            "The completion signals of 1 task will be sent again.",
+            "1 task has not ended.",
+        ]
+        assert history(running) == []
+
+
+@pytest.mark.parametrize("action", ["refresh_now", "send_signals_again"])
+class TestPermission:
+    def test_to_change_is_needed(self, client: Client, action: str) -> None:
+        user = User.objects.create_user("viewer", is_staff=True)
+        user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
+        client.force_login(user)
+        task = ended(delivered_at=timezone.now())
+
+        assert action not in client.get(reverse(LIST_URL)).content.decode()
+        client.post(reverse(LIST_URL), {"action": action, "_selected_action": [task.pk]})
+
+        assert not OrmQ.objects.exists()
+        assert not LogEntry.objects.exists()
+        task.refresh_from_db()
+        assert task.delivered_at
+
+    def test_is_not_given_by_a_link(self, admin_client: Client, action: str) -> None:
+        task = ended(delivered_at=timezone.now())
+        admin_client.get(reverse(LIST_URL), {"action": action, "_selected_action": task.pk})
+
+        assert not OrmQ.objects.exists()
