@@ -33,6 +33,7 @@ from octovid_django.exceptions import (
     OctovidTaskNotFoundError,
     OctovidTimeoutError,
 )
+from octovid_django.links import needs_key
 from octovid_django.snapshot import TaskSnapshot
 
 QUERY_PATH = "/v1/video/generations/"
@@ -95,6 +96,34 @@ def query_task(task_id: str) -> TaskSnapshot:
         base_url=octovid_settings.BASE_URL,
         link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
     )
+
+
+def open_video(url: str, byte_range: str = "") -> requests.Response:
+    """Open a link that only the key opens (CONTRACT.md, "also answers" 5), to be streamed.
+
+    Args:
+        url: At the gateway; see ``links.needs_key``.
+        byte_range: What a browser asks for in ``Range``, "" for all.
+
+    Returns:
+        The open answer, whatever its status. Who reads it closes it; each read of it waits no
+        longer than ``TIMEOUT`` seconds.
+
+    Raises:
+        OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
+        OctovidAccountError: The link is not at the gateway: the key does not go there.
+        OctovidTransientError: There was no answer.
+    """
+    if not needs_key(url, octovid_settings.BASE_URL):
+        raise OctovidBaseURLError("the link is not the gateway's, the key is not sent there")
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    if byte_range:
+        headers["Range"] = byte_range
+    timeout = octovid_settings.TIMEOUT
+    try:
+        return _session(os.getpid()).get(url, headers=headers, timeout=timeout, stream=True)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise _connection_error(error, timeout) from None
 
 
 def _url(task_id: str) -> str:

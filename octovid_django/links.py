@@ -62,7 +62,9 @@ def needs_key(url: str, base_url: str) -> bool:
 
     That is so at the gateway itself, except where the link is signed.
     """
-    link, gateway = urlsplit(url), urlsplit(base_url)
-    ports = [parts.port or _DEFAULT_PORTS.get(parts.scheme) for parts in (link, gateway)]
-    is_at_gateway = link.hostname == gateway.hostname and ports[0] == ports[1]
-    return is_at_gateway and link_expiry(url) is None
+    return _origin(url) == _origin(base_url) and link_expiry(url) is None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)

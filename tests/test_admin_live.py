@@ -52,8 +52,8 @@ class TestRows:
         assert "in progress" in cells["status_badge"]
         assert 'value="42"' in cells["progress_bar"]
         assert cells["trouble"] == "&lt;b&gt;refused&lt;/b&gt;"
-        assert cells["video"] == "–"
-        for name in ("status_badge", "progress_bar", "trouble", "video"):
+        assert cells["video_link"] == "–"
+        for name in ("status_badge", "progress_bar", "trouble", "video_link"):
             assert f'field-{name}">{cells[name]}</td>' in page
 
     def test_cost_one_query_and_no_payload(self, admin_client: Client) -> None:
@@ -144,7 +144,7 @@ class TestPage:
             return browser.text("td.field-status_badge") == "succeeded"
 
         wait_for(is_done, 30, lambda: str(seen))
-        assert browser.text("td.field-video a") == "Watch"
+        assert browser.text("td.field-video_link a") == "Watch"
         assert len({text for text in seen if text}) > 2, "progress moved"
         assert f"{task.task_id}: succeeded" in browser.text("#octovid-live")
         assert browser.script("return window.isSamePage")

@@ -5,7 +5,7 @@ A worker does the work; what was asked for stands in the history of each task.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -50,11 +50,7 @@ def send_signals_again(
     ended = tasks.filter(completed_at__isnull=False)
     pks = list(ended.values_list("pk", flat=True))
     count = sum(send_again(pks[start : start + CHUNK]) for start in range(0, len(pks), CHUNK))
-    _remember(
-        request,
-        VideoTask.objects.filter(pk__in=pks),
-        gettext("Had the completion signals sent again."),
-    )
+    _remember(request, ended, gettext("Had the completion signals sent again."))
     message = ngettext(
         "The completion signals of %(count)d task will be sent again.",
         "The completion signals of %(count)d tasks will be sent again.",
@@ -72,7 +68,7 @@ def send_signals_again(
 
 def _remember(request: HttpRequest, tasks: QuerySet[VideoTask], message: str) -> None:
     LogEntry.objects.log_actions(
-        user_id=request.user.pk,
+        user_id=cast("int", request.user.pk),  # nobody else gets here
         queryset=tasks.only("pk", "task_id"),
         action_flag=CHANGE,
         change_message=message,

@@ -10,10 +10,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from octovid_django.conf import octovid_settings
+from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import OctovidSettingsError
-from octovid_django.links import needs_key, read_link
 from octovid_django.models import VideoTask
 
 _TONES = {
@@ -43,17 +41,19 @@ def progress(task: VideoTask) -> SafeString:
     )
 
 
-def video(task: VideoTask) -> SafeString | str | None:
-    base_url = _base_url()
-    link = read_link(task.video_url, base_url)
-    if link is None:
-        return None
+def video(task: VideoTask, url: str) -> SafeString | str | None:
+    """A link while the video lives.
+
+    Args:
+        task: Whose video.
+        url: The page that shows it. The signed link itself stays out of pages.
+    """
     if task.is_link_expired:
         return _("expired")
-    if needs_key(link, base_url):
-        return _("at the gateway")
+    if not has_link(task):
+        return None
     return format_html(
-        '<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', link, _("Watch")
+        '<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, _("Watch")
     )
 
 
@@ -88,11 +88,3 @@ def _clock(duration: timedelta) -> str:
     minutes, seconds = divmod(max(0, round(duration.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _base_url() -> str:
-    """The gateway's, or none where the settings are wrong: a look at the tasks helps then too."""
-    try:
-        return octovid_settings.BASE_URL
-    except OctovidSettingsError:
-        return ""

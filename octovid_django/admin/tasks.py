@@ -7,28 +7,34 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
-from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import Script
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
+    HttpResponseBase,
     HttpResponseNotAllowed,
+    HttpResponseRedirect,
     JsonResponse,
 )
-from django.urls import URLPattern, path
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
-from octovid_django.admin import cells
+from octovid_django.admin import cells, video
 from octovid_django.admin.actions import refresh_now, send_signals_again
-from octovid_django.exceptions import OctovidMetadataError
+from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.health import problems
-from octovid_django.models import VideoTask, validate_metadata
+from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
     TaskAdmin = admin.ModelAdmin[VideoTask]
@@ -39,25 +45,16 @@ else:
 MAX_LIVE_ROWS = 500
 
 
-class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
-    def clean_metadata(self) -> dict[str, Any]:
-        metadata = self.cleaned_data["metadata"]
-        try:
-            return validate_metadata({} if metadata is None else metadata)
-        except OctovidMetadataError as error:
-            raise forms.ValidationError(str(error)) from None
-
-
 @admin.register(VideoTask)
 class VideoTaskAdmin(TaskAdmin):
     form = VideoTaskForm
     empty_value_display = "–"
     list_display = (
-        *("task_id", "status_badge", "progress_bar", "video"),
+        *("task_id", "status_badge", "progress_bar", "video_link"),
         *("run_time", "submitted", "completed", "looks", "trouble"),
     )
     live_cells = (
-        *("status_badge", "progress_bar", "video"),
+        *("status_badge", "progress_bar", "video_link"),
         *("run_time", "submitted", "completed", "looks", "trouble"),
     )
     """The columns, of those that a page has, that ``live.js`` keeps up to date."""
@@ -71,7 +68,7 @@ class VideoTaskAdmin(TaskAdmin):
             _("Video"),
             {
                 "fields": (
-                    *("video", "video_url_expires_at", "duration"),
+                    *("video_link", "video_url_expires_at", "duration"),
                     *("resolution", "ratio", "total_tokens"),
                 )
             },
@@ -112,8 +109,48 @@ class VideoTaskAdmin(TaskAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
         return super().get_queryset(request).defer("payload")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # tasks come from track()
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Track one or many tasks. Bad ids come back to be corrected, the good ones are tracked."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = TrackForm(request.POST or None)
+        is_valid = form.is_valid()
+        self._track(request, form.good)
+        if is_valid:
+            return HttpResponseRedirect(self._url("changelist"))
+        fieldsets = [(None, {"fields": list(form.fields)})]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Track video tasks"),
+            "opts": self.opts,
+            "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
+            "errors": form.errors,
+            "media": self.media + form.media,
+            **(extra_context or {}),
+        }
+        template = "admin/octovid_django/videotask/track.html"
+        return TemplateResponse(request, template, context)
+
+    def _track(self, request: HttpRequest, task_ids: list[str]) -> None:
+        known = set(
+            VideoTask.objects.filter(task_id__in=task_ids).values_list("task_id", flat=True)
+        )
+        new = [task_id for task_id in task_ids if task_id not in known]
+        for task_id in new:
+            self.log_addition(request, VideoTask.objects.track(task_id), [{"added": {}}])
+        if new:
+            message = ngettext(
+                "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
+            )
+            self.message_user(request, message % {"count": len(new)}, messages.SUCCESS)
+        if known:
+            message = _("Known already: %(ids)s") % {"ids": ", ".join(sorted(known))}
+            self.message_user(request, message, messages.INFO)
 
     def save_model(
         self, request: HttpRequest, obj: VideoTask, form: forms.Form, change: bool
@@ -128,12 +165,42 @@ class VideoTaskAdmin(TaskAdmin):
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
-        live = path(
-            "live/",
-            self.admin_site.admin_view(self.live_view),
-            name="octovid_django_videotask_live",
-        )
-        return [live, *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("live/", view(self.live_view), name="octovid_django_videotask_live"),
+            path(
+                "<path:object_id>/video/",
+                view(self.video_view),
+                name="octovid_django_videotask_video",
+            ),
+            *super().get_urls(),
+        ]
+
+    def _url(self, name: str, *args: object) -> str:
+        route = f"admin:octovid_django_videotask_{name}"
+        return reverse(route, args=args, current_app=self.admin_site.name)
+
+    def video_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """The video of a task, wherever it is, or a page that says why there is none."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        task = self.get_object(request, unquote(object_id))
+        if not self.has_view_or_change_permission(request, task):
+            raise PermissionDenied
+        if task is None:
+            raise Http404
+        try:
+            return video.respond(task, request)
+        except video.NoVideo as reason:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("There is no video to show"),
+                "opts": self.opts,
+                "task": task,
+                "reason": str(reason),
+            }
+            template = "admin/octovid_django/videotask/no_video.html"
+            return TemplateResponse(request, template, context, status=404)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What ``live.js`` asks for: the cells of the rows on screen that change by themselves.
@@ -167,8 +234,8 @@ class VideoTaskAdmin(TaskAdmin):
         return cells.progress(task)
 
     @admin.display(description=_("video"))
-    def video(self, task: VideoTask) -> SafeString | str | None:
-        return cells.video(task)
+    def video_link(self, task: VideoTask) -> SafeString | str | None:
+        return cells.video(task, self._url("video", task.pk))
 
     @admin.display(description=_("running time"))
     def run_time(self, task: VideoTask) -> SafeString | str | None:

@@ -1,0 +1,96 @@
+"""The one link to a video: to where it is, through the site, or to why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import requests
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from octovid_django.client import open_video
+from octovid_django.conf import octovid_settings
+from octovid_django.exceptions import OctovidError, OctovidSettingsError
+from octovid_django.links import needs_key, read_link
+from octovid_django.models import VideoTask
+
+CHUNK_BYTES = 64 * 1024
+PASSED_ON = ("Content-Length", "Content-Range", "Accept-Ranges")
+
+
+class NoVideo(Exception):  # noqa: N818  it is no error
+    """There is nothing to show; the text says why."""
+
+
+def has_link(task: VideoTask) -> bool:
+    """Whether ``respond`` has something to show."""
+    return task.has_video and _link(task) is not None
+
+
+def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase:
+    """Show the video, or raise ``NoVideo``."""
+    link = _link(task)
+    if link is None or not task.has_video:
+        raise NoVideo(_reason(task))
+    response: HttpResponseBase
+    if needs_key(link, octovid_settings.BASE_URL):
+        response = _stream(link, request)
+    else:
+        response = HttpResponseRedirect(link)
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _link(task: VideoTask) -> str | None:
+    try:
+        return read_link(task.video_url, octovid_settings.BASE_URL)
+    except OctovidSettingsError:
+        return read_link(task.video_url, "")
+
+
+def _reason(task: VideoTask) -> str:
+    if task.is_link_expired and task.video_url_expires_at:
+        moment = timezone.localtime(task.video_url_expires_at)
+        return _("The link to the video is dead, it expired at %(when)s") % {
+            "when": date_format(moment, "DATETIME_FORMAT")
+        }
+    if not task.is_finished:
+        return _("The video is not ready yet.")
+    return task.fail_reason or _("The gateway gave no link to the video.")
+
+
+def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
+    try:
+        answer = open_video(link, request.headers.get("Range", ""))
+    except OctovidError as error:
+        raise NoVideo(str(error)) from None
+    if answer.status_code == requests.codes.requested_range_not_satisfiable:
+        answer.close()
+        return HttpResponse(status=answer.status_code)
+    if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
+        answer.close()
+        raise NoVideo(
+            _("The gateway does not give out the video: it answered %(status)d.")
+            % {"status": answer.status_code}
+        )
+    response = StreamingHttpResponse(_chunks(answer), status=answer.status_code)
+    kind = answer.headers.get("Content-Type", "")
+    response["Content-Type"] = kind if kind.startswith("video/") else "application/octet-stream"
+    response["X-Content-Type-Options"] = "nosniff"
+    for name in PASSED_ON:
+        if name in answer.headers:
+            response[name] = answer.headers[name]
+    return response
+
+
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    with answer:
+        yield from answer.iter_content(CHUNK_BYTES)

@@ -1,0 +1,203 @@
+"""The one link to a video, which every page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission, User
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from octovid_django.models import VideoTask
+from tests.gateway import Gateway, breaks_off, resets, says
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+SIGNED = "https://cdn.example/video.mp4?Expires=1&Signature=2"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Any:
+    with time_machine.travel(NOW, tick=False) as clock:
+        yield clock
+
+
+def succeeded(url: str = SIGNED, **values: Any) -> VideoTask:
+    defaults = {"status": "SUCCESS", "video_url_expires_at": NOW + timedelta(hours=1)}
+    return VideoTask.objects.create(task_id="cgt-1", video_url=url, **{**defaults, **values})
+
+
+def video_url(task: VideoTask) -> str:
+    return reverse("admin:octovid_django_videotask_video", args=[task.pk])
+
+
+def reason(response: HttpResponse) -> str:
+    """What a page says that shows no video."""
+    assert response.status_code == 404
+    assert "cdn.example" not in response.content.decode()
+    text: str = response.context_data["reason"]
+    assert text in response.content.decode()
+    return text
+
+
+class TestElsewhere:
+    def test_is_redirected_to_while_the_link_lives(self, admin_client: Client) -> None:
+        response = admin_client.get(video_url(succeeded()))
+
+        assert response.status_code == 302
+        assert response["Location"] == SIGNED
+        assert "no-store" in response["Cache-Control"]
+        assert response["Referrer-Policy"] == "no-referrer"
+
+    def test_is_explained_when_the_link_is_dead(self, admin_client: Client) -> None:
+        response = admin_client.get(video_url(succeeded(video_url_expires_at=NOW)))
+
+        assert reason(response).startswith("The link to the video is dead, it expired at April 12")
+
+    @pytest.mark.parametrize("url", ["javascript:alert(1)", "//cdn.example/v.mp4", "https://["])
+    def test_is_never_where_a_browser_must_not_go(self, admin_client: Client, url: str) -> None:
+        response = admin_client.get(video_url(succeeded(url)))
+
+        assert reason(response) == "The gateway gave no link to the video."
+
+
+class TestNothingToShow:
+    @pytest.mark.parametrize(
+        ("values", "text"),
+        [
+            ({"status": "IN_PROGRESS"}, "The video is not ready yet."),
+            ({"status": "FAILURE", "fail_reason": "too dark"}, "too dark"),
+            ({"status": "SUCCESS"}, "The gateway gave no link to the video."),
+        ],
+    )
+    def test_is_explained(self, admin_client: Client, values: dict[str, str], text: str) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", **values)
+
+        assert reason(admin_client.get(video_url(task))) == text
+
+    def test_of_a_task_that_is_not_there(self, admin_client: Client) -> None:
+        url = reverse("admin:octovid_django_videotask_video", args=["7/../x"])
+
+        assert admin_client.get(url).status_code == 404
+
+
+class TestAtTheGateway:
+    """Only the key opens it, which no browser gets: the site streams it."""
+
+    @pytest.fixture
+    def task(self, gateway: Gateway, configure: Callable[..., None]) -> VideoTask:
+        configure(API_KEY="sk-0123456789")
+        return succeeded(f"{gateway.url}/v1/videos/cgt-1/content")
+
+    def get(self, client: Client, task: VideoTask, **headers: str) -> tuple[HttpResponse, bytes]:
+        response = client.get(video_url(task), headers=headers)
+        return response, b"".join(response.streaming_content)
+
+    def test_is_streamed(self, admin_client: Client, gateway: Gateway, task: VideoTask) -> None:
+        gateway.default = says(200, b"mp4" * 100_000, Content_Type="video/mp4", X_Secret="1")
+
+        response, body = self.get(admin_client, task)
+
+        assert body == b"mp4" * 100_000
+        assert response["Content-Type"] == "video/mp4"
+        assert response["Content-Length"] == "300000"
+        assert "X-Secret" not in response
+        [request] = gateway.requests
+        assert request.line == "GET /v1/videos/cgt-1/content HTTP/1.1"
+        assert request.headers["authorization"] == "Bearer sk-0123456789"
+
+    def test_is_streamed_in_parts(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(
+            206, b"p4", Content_Type="video/mp4", Content_Range="bytes 1-2/3", Accept_Ranges="bytes"
+        )
+        response, body = self.get(admin_client, task, range="bytes=1-2")
+
+        assert (response.status_code, body) == (206, b"p4")
+        assert response["Content-Range"] == "bytes 1-2/3"
+        assert gateway.requests[0].headers["range"] == "bytes=1-2"
+
+    def test_is_no_page_whatever_the_gateway_says_it_is(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(200, "<script>alert(1)</script>", Content_Type="text/html")
+        response, _ = self.get(admin_client, task)
+
+        assert response["Content-Type"] == "application/octet-stream"
+        assert response["X-Content-Type-Options"] == "nosniff"
+
+    def test_beyond_its_end_is_said_to_be_so(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(416)
+
+        assert admin_client.get(video_url(task)).status_code == 416
+
+    @pytest.mark.parametrize(
+        ("behaviour", "text"),
+        [
+            (says(401), "The gateway does not give out the video: it answered 401."),
+            (
+                says(302, Location="https://evil.example/"),
+                "The gateway does not give out the video: it answered 302.",
+            ),
+            (resets(), "no answer from the gateway: Connection reset by peer"),
+        ],
+        ids=["401", "redirect", "reset"],
+    )
+    def test_is_explained_when_it_is_not_given(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask, behaviour: Any, text: str
+    ) -> None:
+        gateway.default = behaviour
+        response = admin_client.get(video_url(task))
+
+        assert reason(response) == text
+        assert "sk-0123456789" not in response.content.decode()
+
+    def test_that_breaks_off_is_not_taken_for_whole(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = breaks_off(b"half a video")
+
+        with pytest.raises(OSError, match="Connection broken"):
+            self.get(admin_client, task)
+
+    def test_does_not_get_the_key_over_a_downgrade_or_elsewhere(
+        self,
+        admin_client: Client,
+        gateway: Gateway,
+        task: VideoTask,
+        configure: Callable[..., None],
+    ) -> None:
+        configure(BASE_URL=gateway.url.replace("http:", "https:"))
+
+        response = admin_client.get(video_url(task))
+
+        assert response["Location"] == task.video_url, "the browser goes there, without the key"
+        assert gateway.requests == []
+
+
+class TestPermission:
+    @pytest.mark.parametrize(("permission", "status"), [("view_videotask", 302), (None, 403)])
+    def test_to_see_the_task_is_needed(
+        self, client: Client, permission: str | None, status: int
+    ) -> None:
+        user = User.objects.create_user("staff", is_staff=True)
+        if permission:
+            user.user_permissions.add(Permission.objects.get(codename=permission))
+        client.force_login(user)
+
+        assert client.get(video_url(succeeded())).status_code == status
+
+    def test_is_nothing_for_strangers(self, client: Client) -> None:
+        assert "/login/" in client.get(video_url(succeeded()))["Location"]
+
+    def test_nothing_is_posted(self, admin_client: Client) -> None:
+        assert admin_client.post(video_url(succeeded())).status_code == 405
