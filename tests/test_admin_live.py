@@ -153,6 +153,33 @@ class TestPage:
         self.wait_in_browser(browser, 3)
         assert self.requests(browser) == count, "all have ended: nothing is asked any more"
 
+    def test_of_one_task_plays_its_video_as_soon_as_it_is_there(
+        self,
+        browser: Browser,
+        open_list: Callable[[], None],
+        sandbox: Sandbox,
+        settings: Any,
+    ) -> None:
+        settings.SECURE_CSP = {"default-src": ["'self'"], "media-src": ["'self'", sandbox.url]}
+        task = VideoTask.objects.track(sandbox.create(run_seconds=0))
+        open_list()
+        browser.driver.find_element("css selector", "th.field-task_id a").click()
+        assert browser.text(".field-status_badge .readonly") == "not started"
+        assert browser.text(".field-player .readonly") == "–"
+        assert browser.text(".field-trouble .readonly") == "–"
+
+        refresh_tasks([task])
+        wait_for(
+            lambda: browser.text(".field-status_badge .readonly") == "succeeded", 15, "the end"
+        )
+        browser.script("document.querySelector('video').load()")
+        wait_for(
+            lambda: browser.script("return document.querySelector('video').readyState") >= 1,
+            15,
+            "the video's facts",
+        )
+        assert browser.script("return document.querySelector('video').duration") > 0
+
     def test_asks_nothing_while_it_is_out_of_sight(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:

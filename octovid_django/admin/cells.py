@@ -57,6 +57,18 @@ def video(task: VideoTask, url: str) -> SafeString | str | None:
     )
 
 
+def player(task: VideoTask, url: str) -> SafeString | None:
+    """The video itself, loaded when somebody plays it.
+
+    Args:
+        task: Whose video.
+        url: The page that shows it.
+    """
+    if not has_link(task):
+        return None
+    return format_html('<video controls preload="none" src="{}"></video>', url)
+
+
 def run_time(task: VideoTask) -> SafeString | str | None:
     """How long it has been running, or took."""
     start = task.started_at or task.submitted_at or task.created_at

@@ -23,7 +23,7 @@ class TrackForm(forms.Form):
     """Ids of tasks to track, one a line. After ``is_valid()`` the bad ones are left in it."""
 
     task_ids = forms.CharField(
-        label=_("task ids"),
+        label=_("Task ids"),
         widget=AdminTextareaWidget,
         help_text=_("What the gateway returned when the tasks were created, one a line."),
     )

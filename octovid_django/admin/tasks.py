@@ -54,25 +54,34 @@ class VideoTaskAdmin(TaskAdmin):
         *("run_time", "submitted", "completed", "looks", "trouble"),
     )
     live_cells = (
-        *("status_badge", "progress_bar", "video_link"),
+        *("status_badge", "progress_bar", "video_link", "player", "expires"),
         *("run_time", "submitted", "completed", "looks", "trouble"),
     )
-    """The columns, of those that a page has, that ``live.js`` keeps up to date."""
+    """What ``live.js`` keeps up to date, where a page has it."""
     actions = (refresh_now, send_signals_again)
     list_filter = ("status", "created_at")
     search_fields = ("task_id", "fail_reason")
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": ("task_id", "status_badge", "progress_bar", "fail_reason", "metadata")}),
+        (
+            None,
+            {
+                "fields": (
+                    *("task_id", "status_badge", "progress_bar", "run_time"),
+                    *("looks", "trouble"),
+                )
+            },
+        ),
         (
             _("Video"),
             {
                 "fields": (
-                    *("video_link", "video_url_expires_at", "duration"),
+                    *("player", "video_link", "expires", "duration"),
                     *("resolution", "ratio", "total_tokens"),
                 )
             },
         ),
+        (_("Of the site"), {"fields": ("metadata",)}),
         (
             _("At the gateway"),
             {"fields": ("submitted_at", "started_at", "finished_at", "upstream_status")},
@@ -220,10 +229,7 @@ class VideoTaskAdmin(TaskAdmin):
         return JsonResponse({"rows": {task.pk: self._live_cells(task) for task in tasks}})
 
     def _live_cells(self, task: VideoTask) -> dict[str, str]:
-        return {
-            name: conditional_escape(getattr(self, name)(task) or self.get_empty_value_display())
-            for name in self.live_cells
-        }
+        return {name: conditional_escape(getattr(self, name)(task)) for name in self.live_cells}
 
     @admin.display(description=_("status"), ordering="status")
     def status_badge(self, task: VideoTask) -> SafeString:
@@ -234,28 +240,36 @@ class VideoTaskAdmin(TaskAdmin):
         return cells.progress(task)
 
     @admin.display(description=_("video"))
-    def video_link(self, task: VideoTask) -> SafeString | str | None:
-        return cells.video(task, self._url("video", task.pk))
+    def video_link(self, task: VideoTask) -> str:
+        return cells.video(task, self._url("video", task.pk)) or self.get_empty_value_display()
+
+    @admin.display(description=_("player"))
+    def player(self, task: VideoTask) -> str:
+        return cells.player(task, self._url("video", task.pk)) or self.get_empty_value_display()
+
+    @admin.display(description=_("link expires"))
+    def expires(self, task: VideoTask) -> str:
+        return cells.moments(task.video_url_expires_at) or self.get_empty_value_display()
 
     @admin.display(description=_("running time"))
-    def run_time(self, task: VideoTask) -> SafeString | str | None:
-        return cells.run_time(task)
+    def run_time(self, task: VideoTask) -> str:
+        return cells.run_time(task) or self.get_empty_value_display()
 
     @admin.display(description=_("submitted"))
-    def submitted(self, task: VideoTask) -> SafeString | None:
-        return cells.moments(task.submitted_at)
+    def submitted(self, task: VideoTask) -> str:
+        return cells.moments(task.submitted_at) or self.get_empty_value_display()
 
     @admin.display(description=_("ended"))
-    def completed(self, task: VideoTask) -> SafeString | None:
-        return cells.moments(task.completed_at)
+    def completed(self, task: VideoTask) -> str:
+        return cells.moments(task.completed_at) or self.get_empty_value_display()
 
     @admin.display(description=_("last and next look"))
-    def looks(self, task: VideoTask) -> SafeString | None:
-        return cells.moments(task.polled_at, task.next_poll_at)
+    def looks(self, task: VideoTask) -> str:
+        return cells.moments(task.polled_at, task.next_poll_at) or self.get_empty_value_display()
 
     @admin.display(description=_("trouble"))
-    def trouble(self, task: VideoTask) -> str | None:
-        return cells.trouble(task)
+    def trouble(self, task: VideoTask) -> str:
+        return cells.trouble(task) or self.get_empty_value_display()
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:

@@ -38,9 +38,13 @@
     }
   }
 
+  // In a row of the list, or on the page of one task.
+  const cellOf = (row, name) =>
+    row.querySelector(`.field-${name} .readonly`) || row.querySelector(`.field-${name}`);
+
   function update(row, cells) {
     for (const [name, html] of Object.entries(cells)) {
-      const cell = row.querySelector(`.field-${name}`);
+      const cell = cellOf(row, name);
       if (cell && cell.octovidHtml !== html) {
         cell.octovidHtml = html;
         cell.innerHTML = html;
@@ -51,14 +55,14 @@
   function apply(rows) {
     const changes = [];
     for (const badge of badges()) {
-      const row = badge.closest("tr");
+      const row = badge.closest("tr, form");
       const cells = rows[badge.dataset.octovidTask];
       if (row && cells) {
         const before = badge.textContent;
         update(row, cells);
         const after = row.querySelector("[data-octovid-task]").textContent;
         if (after !== before) {
-          changes.push(`${row.querySelector(".field-task_id").textContent.trim()}: ${after}`);
+          changes.push(`${cellOf(row, "task_id").textContent.trim()}: ${after}`);
         }
       }
     }
