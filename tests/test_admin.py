@@ -203,6 +203,40 @@ class TestList:
 
         assert columns(changelist(status__exact="LOST"), "task_id") == ["lost"]
 
+    @pytest.mark.parametrize(
+        ("value", "tasks"),
+        [
+            ("alive", ["unsaid", "expiring", "alive"]),
+            ("expiring", ["expiring"]),
+            ("expired", ["expired"]),
+            ("none", ["none"]),
+            ("nonsense", ["none", "unsaid", "expired", "expiring", "alive"]),
+        ],
+    )
+    def test_can_be_filtered_by_the_life_of_the_link(
+        self, changelist: Callable[..., str], value: str, tasks: list[str]
+    ) -> None:
+        for name, hours in (("alive", 2.0), ("expiring", 0.5), ("expired", 0.0)):
+            create(name, video_url=LINK, video_url_expires_at=NOW + timedelta(hours=hours))
+        create("unsaid", video_url=LINK)
+        create("none")
+
+        assert columns(changelist(link=value), "task_id") == tasks
+
+    @pytest.mark.parametrize(
+        ("value", "tasks"),
+        [("waiting", ["waiting"]), ("done", ["done"]), ("failed", ["failed"])],
+    )
+    def test_can_be_filtered_by_delivery(
+        self, changelist: Callable[..., str], value: str, tasks: list[str]
+    ) -> None:
+        create("running")
+        create("waiting", completed_at=NOW, next_delivery_at=NOW)
+        create("done", completed_at=NOW, delivered_at=NOW)
+        create("failed", completed_at=NOW)
+
+        assert columns(changelist(delivery=value), "task_id") == tasks
+
     def test_can_be_filtered_by_the_day_of_creation(self, changelist: Callable[..., str]) -> None:
         create("today")
         create("last year")

@@ -32,6 +32,7 @@ from django.utils.translation import ngettext
 
 from octovid_django.admin import cells, video
 from octovid_django.admin.actions import refresh_now, send_signals_again
+from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.health import problems
 from octovid_django.models import VideoTask
@@ -59,7 +60,7 @@ class VideoTaskAdmin(TaskAdmin):
     )
     """What ``live.js`` keeps up to date, where a page has it."""
     actions = (refresh_now, send_signals_again)
-    list_filter = ("status", "created_at")
+    list_filter = ("status", LinkFilter, DeliveryFilter, "created_at")
     search_fields = ("task_id", "fail_reason")
     show_full_result_count = False
     fieldsets = (
