@@ -41,7 +41,9 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def _seconds_left(shares: int = 1) -> float | None:
-    """Return how long one of ``shares`` parts of the time that is left is, ``None`` for ever.
+    """Return how long one of ``shares`` parts of the time that is left is.
+
+    Outside of a ``deadline`` that is ``None``, and the timeout of requests holds.
 
     Raises:
         TimeoutError: Nothing is left.
@@ -61,7 +63,9 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        self._sock.settimeout(_seconds_left())
+        left = _seconds_left()
+        if left is not None:
+            self._sock.settimeout(left)
         count: int | None = self._raw.readinto(buffer)
         return count
 
@@ -103,7 +107,9 @@ def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -
     try:
         for untried in range(len(addresses), 0, -1):
             connection._dns_host = addresses[-untried]
-            connection.timeout = _seconds_left(untried)
+            left = _seconds_left(untried)
+            if left is not None:
+                connection.timeout = left
             try:
                 return connect()
             except (ConnectTimeoutError, NewConnectionError):

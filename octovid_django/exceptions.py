@@ -21,9 +21,14 @@ MAX_LINE = 500
 _LINK_SECRETS = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 
 
+def without_link_secrets(text: str) -> str:
+    """Return ``text``, the query of every link in it cut off: whoever has that has the video."""
+    return _LINK_SECRETS.sub(r"\1?…", text)
+
+
 def one_line(text: str) -> str:
-    """Return ``text`` as one short readable line, the query of every link in it cut off."""
-    line = " ".join(_LINK_SECRETS.sub(r"\1?…", text.replace("\x00", " ")).split())
+    """Return ``text`` as one short readable line without the secrets of links."""
+    line = " ".join(without_link_secrets(text.replace("\x00", " ")).split())
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…"
 
 

@@ -28,7 +28,7 @@ def read_link(value: Json, base_url: str) -> str | None:
         if value.startswith("/") and not value.startswith("//"):
             value = urljoin(base_url, value)
         parts = urlsplit(value)
-        has_host = bool(parts.hostname) and "@" not in parts.netloc
+        has_host = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         return None
     return value if parts.scheme in ("http", "https") and has_host else None

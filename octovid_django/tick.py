@@ -41,25 +41,25 @@ def window_seconds() -> float:
 
 def tick() -> None:
     """Refresh and deliver for one window. It never raises: django-q2 would call it for ever."""
-    with _window() as ends_at:
+    with _guard():
         ticked()
-        _tick(ends_at)
+        _tick(time.monotonic() + window_seconds())
 
 
 def help_out() -> None:
     """Help a tick that has more due than one batch, for one window. It never raises either."""
-    with _window() as ends_at:
+    with _guard():
         due_at = timezone.now()
+        ends_at = time.monotonic() + window_seconds()
         while (left := ends_at - time.monotonic()) > 0:
             if not refresh_batch(due_at, min(left, BATCH_SECONDS)).asked:
                 return
 
 
 @contextmanager
-def _window() -> Iterator[float]:
-    """Give when the window ends, in seconds of ``time.monotonic()``."""
+def _guard() -> Iterator[None]:
     try:
-        yield time.monotonic() + window_seconds()
+        yield
     except (Exception, SystemExit):  # the latter is what django-q2 raises at its timeout
         logger.exception("A tick broke off: the next one goes on")
 

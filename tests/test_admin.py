@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from octovid_django.models import GatewayState, VideoTask
+from octovid_django.schedules import ensure_schedule
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4?Expires=1&Signature=2"
@@ -255,6 +256,22 @@ class TestList:
 
         assert columns(changelist(q=words), "task_id") == ["cgt-x8k2m"]
 
+    def test_says_above_it_what_is_wrong_and_what_to_do(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        create(next_poll_at=NOW - timedelta(minutes=3))
+
+        page = changelist()
+
+        assert "1 task is overdue: nothing refreshes." in page
+        assert "Is “manage.py qcluster” running?" in page
+
+    def test_says_nothing_above_it_when_all_is_well(self, changelist: Callable[..., str]) -> None:
+        ensure_schedule(using="default")
+        create(next_poll_at=NOW)
+
+        assert "octovid-problems" not in changelist()
+
     def test_costs_the_same_number_of_queries_however_long_it_is(
         self, changelist: Callable[..., str]
     ) -> None:
@@ -301,6 +318,12 @@ class TestChange:
         page = change_page(create(payload={"status": "готово"}))
 
         assert escape('{\n  "status": "готово"\n}') in page
+
+    def test_shows_no_signed_link(self, change_page: Callable[[VideoTask], str]) -> None:
+        page = change_page(create(payload={"data": [{"url": LINK}], "seed": 7}))
+
+        assert "https://cdn.example/video.mp4?…&quot;" in page
+        assert "Signature" not in page
 
     def test_metadata_is_saved(self, admin_client: Client) -> None:
         task = create(status="QUEUED", next_poll_at=NOW, payload={"status": "queued"})

@@ -105,6 +105,19 @@ class TestSendingAgain:
         assert (task.delivery_attempts, task.delivery_error) == (6, "")
         assert task.delivered_at
 
+    def test_takes_what_a_filter_shows_though_it_is_shown_no_longer(
+        self, admin_client: Client
+    ) -> None:
+        tasks = [ended(f"cgt-{number}", delivery_attempts=5) for number in range(3)]
+        response = admin_client.post(
+            reverse(LIST_URL) + "?delivery=failed",
+            {"action": "send_signals_again", "_selected_action": [task.pk for task in tasks]},
+        )
+        assert [str(message) for message in get_messages(response.wsgi_request)] == [
+            "The completion signals of 3 tasks will be sent again."
+        ]
+        assert all(history(task) for task in tasks)
+
     def test_says_which_have_not_ended(self, admin_client: Client) -> None:
         running = VideoTask.objects.create(task_id="cgt-2")
 

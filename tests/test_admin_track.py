@@ -78,6 +78,14 @@ def test_asks_again_when_there_is_none(admin_client: Client) -> None:
     assert "This field is required" in response.content.decode()
 
 
+def test_leads_home_who_may_only_add(client: Client) -> None:
+    user = User.objects.create_user("adder", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="add_videotask"))
+    client.force_login(user)
+
+    assert post(client, "cgt-1")["Location"] == reverse("admin:index")
+
+
 def test_needs_the_permission_to_add(client: Client) -> None:
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_videotask"))

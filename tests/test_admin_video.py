@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from octovid_django.models import VideoTask
 from tests.gateway import Gateway, breaks_off, resets, says
@@ -42,7 +43,7 @@ def reason(response: HttpResponse) -> str:
     assert response.status_code == 404
     assert "cdn.example" not in response.content.decode()
     text: str = response.context_data["reason"]
-    assert text in response.content.decode()
+    assert escape(text) in response.content.decode()
     return text
 
 
@@ -65,6 +66,14 @@ class TestElsewhere:
         response = admin_client.get(video_url(succeeded(url)))
 
         assert reason(response) == "The gateway gave no link to the video."
+
+    def test_is_explained_when_the_settings_are_wrong(
+        self, admin_client: Client, configure: Callable[..., None]
+    ) -> None:
+        configure(BASE_URL="octopusx.ai")
+
+        text = reason(admin_client.get(video_url(succeeded())))
+        assert text.startswith('OCTOVID["BASE_URL"] is wrong')
 
 
 class TestNothingToShow:
@@ -133,6 +142,15 @@ class TestAtTheGateway:
         assert response["Content-Type"] == "application/octet-stream"
         assert response["X-Content-Type-Options"] == "nosniff"
 
+    def test_may_be_asked_for_its_head_only(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(200, b"mp4" * 1_000, Content_Type="video/mp4")
+        response = admin_client.head(video_url(task))
+
+        assert (response.status_code, response.content) == (200, b"")
+        assert response["Content-Length"] == "3000"
+
     def test_beyond_its_end_is_said_to_be_so(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
@@ -148,9 +166,13 @@ class TestAtTheGateway:
                 says(302, Location="https://evil.example/"),
                 "The gateway does not give out the video: it answered 302.",
             ),
+            (
+                says(200, b"packed", Content_Encoding="gzip"),
+                "The gateway does not give out the video: it answered 200.",
+            ),
             (resets(), "no answer from the gateway: Connection reset by peer"),
         ],
-        ids=["401", "redirect", "reset"],
+        ids=["401", "redirect", "packed", "reset"],
     )
     def test_is_explained_when_it_is_not_given(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, behaviour: Any, text: str

@@ -19,7 +19,7 @@ import pytest
 import time_machine
 
 from octovid_django import __version__
-from octovid_django.client import query_task
+from octovid_django.client import open_video, query_task
 from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import (
     OctovidAccountError,
@@ -559,6 +559,41 @@ class TestSecrets:
         assert "5ec4e7" not in text
         assert "https://cdn.example/v.mp4?…" in text
         assert re.fullmatch(r"[^\n\x00]{1,500}", text), "one readable line"
+
+
+class TestVideo:
+    """A link that only the key opens, to be streamed."""
+
+    @pytest.fixture
+    def link(self, gateway: Gateway, configure: Configure, key: None) -> str:
+        configure(TIMEOUT=0.5)
+        return f"{gateway.url}/v1/videos/t/content"
+
+    def test_is_opened_with_the_key(self, gateway: Gateway, link: str) -> None:
+        gateway.default = says(206, b"mp4", Content_Type="video/mp4")
+        with open_video(link, "bytes=0-2") as video:
+            assert (video.status_code, video.content) == (206, b"mp4")
+
+        [request] = gateway.requests
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["range"] == "bytes=0-2"
+
+    def test_that_does_not_come_holds_nobody(self, gateway: Gateway, link: str) -> None:
+        gateway.default = is_silent()
+        with pytest.raises(OctovidTimeoutError):
+            open_video(link)
+
+    def test_that_stalls_holds_nobody(self, gateway: Gateway, link: str) -> None:
+        gateway.default = drips((), after=OK + b"mp4")
+        with open_video(link) as video, pytest.raises(OSError, match="timed out"):
+            list(video.iter_content(10_000))
+
+    @pytest.mark.parametrize(
+        "url", ["https://cdn.example/v.mp4", "http://127.0.0.1:1/v.mp4", "https://127.0.0.1/v.mp4"]
+    )
+    def test_that_is_elsewhere_does_not_get_the_key(self, link: str, url: str) -> None:
+        with pytest.raises(OctovidBaseURLError, match="key is not sent there"):
+            open_video(url)
 
 
 class TestProxy:

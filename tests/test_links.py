@@ -28,6 +28,7 @@ def test_http_links_are_links(value: str, link: str) -> None:
         *("", "video.mp4", "the prompt was refused", "javascript:alert(1)", "ftp://cdn.example/v"),
         *("data:video/mp4;base64,AAAA", "//cdn.example/v.mp4", "https://", "https:///v.mp4"),
         *("https://user@cdn.example/v.mp4", "https://cdn.example/a b", "https://cdn.example/\n"),
+        *("https://cdn.example:99999/v.mp4", "https://cdn.example:0/v.mp4"),
         *("https://[::1/v.mp4", "https://cdn.example/\u202egpm.4", "https://" + "x" * 9000),
         *(None, 7, True, ["https://cdn.example/v.mp4"], {"url": "https://cdn.example/v.mp4"}),
     ],

@@ -166,23 +166,23 @@ class TestHelp:
 
         assert seconds_of(help_out) < 5
 
-    def test_never_raises(self, configure: Callable[..., None]) -> None:
-        configure(API_KEY=None)
-        VideoTask.objects.track("t")
-
-        help_out()
-
 
 class TestNeverRaises:
+    @pytest.mark.parametrize("work", [tick, help_out])
+    @pytest.mark.parametrize("name", ["API_KEY", "TIMEOUT"])
     def test_for_wrong_settings(
-        self, configure: Callable[..., None], caplog: pytest.LogCaptureFixture
+        self,
+        configure: Callable[..., None],
+        caplog: pytest.LogCaptureFixture,
+        work: Callable[[], None],
+        name: str,
     ) -> None:
-        configure(API_KEY=None)
+        configure(**{name: ""})
         VideoTask.objects.track("t")
 
-        tick()
+        work()
 
-        assert 'OCTOVID["API_KEY"] is missing' in caplog.text
+        assert f'OCTOVID["{name}"] is missing' in caplog.text
 
     def test_for_the_timeout_of_django_q2(
         self, sandbox: Sandbox, caplog: pytest.LogCaptureFixture

@@ -5,6 +5,7 @@ A worker does the work; what was asked for stands in the history of each task.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
@@ -28,10 +29,11 @@ CHUNK = 500
 
 @admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
 def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]) -> None:
+    # Read before anything is done: the list may be filtered by what that changes.
     pks = list(tasks.values_list("pk", flat=True))
-    for start in range(0, len(pks), CHUNK):
-        wake("octovid_django.tasks.refresh_tasks", pks[start : start + CHUNK])
-    _remember(request, tasks, gettext("Had the gateway asked."))
+    for chunk in _chunks(pks):
+        wake("octovid_django.tasks.refresh_tasks", chunk)
+        _remember(request, chunk, gettext("Had the gateway asked."))
     message = ngettext(
         "%(count)d task will be looked at in a moment.",
         "%(count)d tasks will be looked at in a moment.",
@@ -47,16 +49,17 @@ def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[Vi
 def send_signals_again(
     model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
 ) -> None:
-    ended = tasks.filter(completed_at__isnull=False)
-    pks = list(ended.values_list("pk", flat=True))
-    count = sum(send_again(pks[start : start + CHUNK]) for start in range(0, len(pks), CHUNK))
-    _remember(request, ended, gettext("Had the completion signals sent again."))
+    rows = list(tasks.values_list("pk", "completed_at"))
+    count = 0
+    for chunk in _chunks([pk for pk, completed_at in rows if completed_at]):
+        count += send_again(chunk)
+        _remember(request, chunk, gettext("Had the completion signals sent again."))
     message = ngettext(
         "The completion signals of %(count)d task will be sent again.",
         "The completion signals of %(count)d tasks will be sent again.",
         count,
     )
-    left_out = tasks.count() - count
+    left_out = len(rows) - count
     level = messages.WARNING if left_out else messages.SUCCESS
     model_admin.message_user(request, message % {"count": count}, level)
     if left_out:
@@ -66,7 +69,12 @@ def send_signals_again(
         model_admin.message_user(request, message % {"count": left_out}, level)
 
 
-def _remember(request: HttpRequest, tasks: QuerySet[VideoTask], message: str) -> None:
+def _chunks(pks: list[int]) -> Iterator[list[int]]:
+    return (pks[start : start + CHUNK] for start in range(0, len(pks), CHUNK))
+
+
+def _remember(request: HttpRequest, pks: list[int], message: str) -> None:
+    tasks = VideoTask.objects.primary().filter(pk__in=pks)
     LogEntry.objects.log_actions(
         user_id=cast("int", request.user.pk),  # nobody else gets here
         queryset=tasks.only("pk", "task_id"),

@@ -14,7 +14,7 @@ from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
 
-_TONES = {
+_TONES: dict[str, str] = {
     TaskStatus.SUCCESS: "good",
     TaskStatus.FAILURE: "bad",
     TaskStatus.LOST: "bad",
@@ -26,7 +26,7 @@ def status(task: VideoTask) -> SafeString:
     """The status as a badge, which also tells ``live.js`` whose row this is."""
     return format_html(
         '<span class="octovid-status octovid-{}" data-octovid-task="{}"{}>{}</span>',
-        _TONES.get(TaskStatus(task.status), "calm"),
+        _TONES.get(task.status, "calm"),
         task.pk,
         "" if task.is_finished else SafeString(" data-octovid-active"),
         task.get_status_display(),

@@ -34,6 +34,7 @@ from octovid_django.admin import cells, video
 from octovid_django.admin.actions import refresh_now, send_signals_again
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
+from octovid_django.exceptions import without_link_secrets
 from octovid_django.health import problems
 from octovid_django.models import VideoTask
 
@@ -132,19 +133,19 @@ class VideoTaskAdmin(TaskAdmin):
         is_valid = form.is_valid()
         self._track(request, form.good)
         if is_valid:
-            return HttpResponseRedirect(self._url("changelist"))
+            can_look = self.has_view_or_change_permission(request)
+            return HttpResponseRedirect(
+                self._url("changelist") if can_look else self._url_of("index")
+            )
         fieldsets = [(None, {"fields": list(form.fields)})]
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Track video tasks"),
-            "opts": self.opts,
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
             "errors": form.errors,
             "media": self.media + form.media,
             **(extra_context or {}),
         }
-        template = "admin/octovid_django/videotask/track.html"
-        return TemplateResponse(request, template, context)
+        return self._page(request, "track", context)
 
     def _track(self, request: HttpRequest, task_ids: list[str]) -> None:
         known = set(
@@ -186,9 +187,19 @@ class VideoTaskAdmin(TaskAdmin):
             *super().get_urls(),
         ]
 
+    def _page(
+        self, request: HttpRequest, name: str, context: dict[str, Any], status: int = 200
+    ) -> TemplateResponse:
+        request.current_app = self.admin_site.name
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        template = f"admin/octovid_django/videotask/{name}.html"
+        return TemplateResponse(request, template, context, status=status)
+
     def _url(self, name: str, *args: object) -> str:
-        route = f"admin:octovid_django_videotask_{name}"
-        return reverse(route, args=args, current_app=self.admin_site.name)
+        return self._url_of(f"octovid_django_videotask_{name}", *args)
+
+    def _url_of(self, name: str, *args: object) -> str:
+        return reverse(f"admin:{name}", args=args, current_app=self.admin_site.name)
 
     def video_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """The video of a task, wherever it is, or a page that says why there is none."""
@@ -202,15 +213,9 @@ class VideoTaskAdmin(TaskAdmin):
         try:
             return video.respond(task, request)
         except video.NoVideo as reason:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("There is no video to show"),
-                "opts": self.opts,
-                "task": task,
-                "reason": str(reason),
-            }
-            template = "admin/octovid_django/videotask/no_video.html"
-            return TemplateResponse(request, template, context, status=404)
+            title = _("There is no video to show")
+            context = {"title": title, "task": task, "reason": str(reason)}
+            return self._page(request, "no_video", context, status=404)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What ``live.js`` asks for: the cells of the rows on screen that change by themselves.
@@ -274,4 +279,5 @@ class VideoTaskAdmin(TaskAdmin):
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(task.payload, indent=2, ensure_ascii=False))
+        text = json.dumps(task.payload, indent=2, ensure_ascii=False)
+        return format_html("<pre>{}</pre>", without_link_secrets(text))

@@ -40,11 +40,11 @@ def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase:
     link = _link(task)
     if link is None or not task.has_video:
         raise NoVideo(_reason(task))
-    response: HttpResponseBase
-    if needs_key(link, octovid_settings.BASE_URL):
-        response = _stream(link, request)
-    else:
-        response = HttpResponseRedirect(link)
+    try:
+        is_ours = needs_key(link, octovid_settings.BASE_URL)
+    except OctovidSettingsError as error:
+        raise NoVideo(str(error)) from None
+    response = _stream(link, request) if is_ours else HttpResponseRedirect(link)
     response["Referrer-Policy"] = "no-referrer"
     return response
 
@@ -75,13 +75,19 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
     if answer.status_code == requests.codes.requested_range_not_satisfiable:
         answer.close()
         return HttpResponse(status=answer.status_code)
-    if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
+    is_whole = answer.status_code in (requests.codes.ok, requests.codes.partial_content)
+    if not is_whole or "Content-Encoding" in answer.headers:  # of no use in parts
         answer.close()
         raise NoVideo(
             _("The gateway does not give out the video: it answered %(status)d.")
             % {"status": answer.status_code}
         )
-    response = StreamingHttpResponse(_chunks(answer), status=answer.status_code)
+    response: HttpResponseBase
+    if request.method == "HEAD":
+        answer.close()
+        response = HttpResponse(status=answer.status_code)
+    else:
+        response = StreamingHttpResponse(_chunks(answer), status=answer.status_code)
     kind = answer.headers.get("Content-Type", "")
     response["Content-Type"] = kind if kind.startswith("video/") else "application/octet-stream"
     response["X-Content-Type-Options"] = "nosniff"

@@ -5,6 +5,7 @@
 (() => {
   const INTERVAL = 2_000; // milliseconds
   const LONGEST_INTERVAL = 60_000;
+  const MOST_ROWS = 500; // as the server has it
   const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
   const note = document.getElementById("octovid-live");
@@ -62,7 +63,8 @@
         update(row, cells);
         const after = row.querySelector("[data-octovid-task]").textContent;
         if (after !== before) {
-          changes.push(`${cellOf(row, "task_id").textContent.trim()}: ${after}`);
+          const id = cellOf(row, "task_id")?.textContent.trim() ?? badge.dataset.octovidTask;
+          changes.push(`${id}: ${after}`);
         }
       }
     }
@@ -73,7 +75,7 @@
   }
 
   async function look() {
-    const ids = badges().map((badge) => badge.dataset.octovidTask);
+    const ids = badges().map((badge) => badge.dataset.octovidTask).slice(0, MOST_ROWS);
     try {
       const response = await fetch(`${note.dataset.url}?ids=${ids.join(",")}`, {
         headers: { Accept: "application/json" },
