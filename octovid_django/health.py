@@ -68,7 +68,7 @@ def _paused() -> Problem | None:
     state = gateway_state()
     if not state.pause_count or not state.paused_until:
         return None
-    is_any_polled = VideoTask.objects.filter(next_poll_at__isnull=False).exists()
+    is_any_polled = VideoTask.objects.tracked().exists()
     if not state.is_paused and not is_any_polled:
         return None  # there is nothing to ask that could end the pause
     until = date_format(timezone.localtime(state.paused_until), "DATETIME_FORMAT")

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
+from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 
 MAX_TASK_ID_LENGTH = 191
@@ -100,6 +100,14 @@ class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
     def overdue(self) -> VideoTaskQuerySet:
         """Tasks that should have been looked at two minutes ago: nothing refreshes."""
         return self.due(timezone.now() - OVERDUE_AFTER)
+
+    def tracked(self) -> VideoTaskQuerySet:
+        """Tasks that are looked at until they end."""
+        return self.filter(next_poll_at__isnull=False)
+
+    def untracked(self) -> VideoTaskQuerySet:
+        """Tasks that are looked at no longer, though the gateway has declared no end of theirs."""
+        return self.filter(next_poll_at__isnull=True).exclude(status__in=STICKY_STATUSES)
 
     def undelivered(self) -> VideoTaskQuerySet:
         """Tasks that have ended, but whose end the site's receivers have not taken yet."""
@@ -188,6 +196,12 @@ class VideoTask(models.Model):
         blank=True,
         help_text=_("when it was lost, but found alive: its time to end began anew"),
     )
+    changed_at = models.DateTimeField(
+        _("last change"),
+        null=True,
+        blank=True,
+        help_text=_("when status, progress or upstream status last became another"),
+    )
     polled_at = models.DateTimeField(_("last look"), null=True, blank=True)
     poll_count = models.PositiveIntegerField(_("looks"), default=0)
     next_poll_at = models.DateTimeField(
@@ -226,6 +240,11 @@ class VideoTask(models.Model):
             models.Index(fields=["status", "-created_at"], name="octovid_status"),
             models.Index(fields=["-created_at", "-id"], name="octovid_created"),
             models.Index(fields=["completed_at"], name="octovid_completed"),
+            # What the admin asks for above the list: statistics of ends, what was given up,
+            # which links die soon.
+            models.Index(fields=["completed_at", "status", "total_tokens"], name="octovid_ends"),
+            models.Index(fields=["delivered_at", "completed_at"], name="octovid_delivered"),
+            models.Index(fields=["video_url_expires_at"], name="octovid_expires"),
         ]
         constraints = [
             models.CheckConstraint(

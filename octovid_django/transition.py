@@ -66,6 +66,9 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
     status = snapshot.status or TaskStatus(task.status)
     progress = task.progress if snapshot.progress is None else snapshot.progress
     fields |= {**told, "payload": snapshot.payload, "progress": progress}
+    before = (task.status, task.progress, task.upstream_status)
+    if (status, progress, told["upstream_status"]) != before:
+        fields["changed_at"] = now
 
     if status == TaskStatus.SUCCESS and not snapshot.video_url:
         since = task.link_awaited_since or now
@@ -107,6 +110,11 @@ def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transiti
     return Transition(fields, is_end=False)
 
 
+def taken_back(now: datetime) -> dict[str, Any]:
+    """Return what a ``LOST`` row that is followed again becomes, beside its status."""
+    return _undelivered(None) | {"taken_back_at": now, "fail_reason": ""}
+
+
 def _looked_at(task: VideoTask, now: datetime) -> dict[str, Any]:
     return {"polled_at": now, "poll_count": task.poll_count + 1, "updated_at": now}
 
@@ -130,7 +138,7 @@ def _alive(
     if task.next_poll_at is not None or is_taken_back:
         fields["next_poll_at"] = now + timedelta(seconds=interval)
     if is_taken_back:
-        fields |= _undelivered(None) | {"taken_back_at": now, "fail_reason": ""}
+        fields |= taken_back(now)
     return Transition(fields, is_end=False)
 
 

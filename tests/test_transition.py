@@ -303,3 +303,33 @@ class TestLost:
 
         assert not transition.is_end
         assert "status" not in transition.fields
+
+
+class TestLastChange:
+    def changed_at(self, task: VideoTask, answer: TaskSnapshot) -> object:
+        return after_answer(task, answer, at(30)).fields.get("changed_at")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            snapshot("QUEUED", progress=10, upstream_status="running"),
+            snapshot("IN_PROGRESS", progress=30, upstream_status="running"),
+            snapshot("IN_PROGRESS", progress=10, upstream_status="rendering"),
+            snapshot("SUCCESS", video_url=LINK),
+        ],
+    )
+    def test_is_when_an_answer_differed(self, answer: TaskSnapshot) -> None:
+        task = row(progress=10, upstream_status="running")
+
+        assert self.changed_at(task, answer) == at(30)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            snapshot("IN_PROGRESS", progress=10, upstream_status="running", payload={"a": 1}),
+            snapshot("IN_PROGRESS"),
+            snapshot(None),
+        ],
+    )
+    def test_is_not_when_it_was_the_same(self, answer: TaskSnapshot) -> None:
+        assert self.changed_at(row(progress=10, upstream_status="running"), answer) is None
