@@ -34,6 +34,11 @@ class Browser:
     def script(self, code: str) -> Any:
         return self.driver.execute_script(code)
 
+    def prefer(self, theme: str) -> None:
+        """Be the browser of somebody who prefers ``light`` or ``dark``."""
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
     def complaints(self) -> list[str]:
         """What has stood in the console since the last call: errors, and breaches of the CSP."""
         messages = [each["message"] for each in self.driver.get_log("browser")]

@@ -75,6 +75,8 @@ def change_url(task: VideoTask) -> str:
 
 
 def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    is_final = values.get("status") in ("SUCCESS", "FAILURE", "LOST")
+    values.setdefault("next_poll_at", None if is_final else NOW)
     return VideoTask.objects.create(task_id=task_id, **values)
 
 
@@ -182,21 +184,36 @@ class TestList:
 
         assert columns(changelist(), "task_id") == ["cgt-2", "cgt-1"]
 
-    def test_shows_when_a_task_was_submitted_and_when_it_ended(
-        self, changelist: Callable[..., str]
-    ) -> None:
-        create(submitted_at=NOW, completed_at=NOW + timedelta(minutes=5))
+    def test_shows_when_a_task_ended(self, changelist: Callable[..., str]) -> None:
+        create(completed_at=NOW + timedelta(minutes=5))
 
-        page = changelist()
-
-        assert columns(page, "submitted") == ["April 12, 2026, 4:35 p.m."]
-        assert columns(page, "completed") == ["April 12, 2026, 4:40 p.m."]
+        assert columns(changelist(), "completed") == ["April 12, 2026, 4:40 p.m."]
 
     @pytest.mark.parametrize("field", ["fail_reason", "last_error", "delivery_error"])
     def test_shows_the_trouble_of_a_task(self, changelist: Callable[..., str], field: str) -> None:
         create(**{field: "too dark"})
 
         assert columns(changelist(), "trouble") == ["too dark"]
+
+    def test_says_that_a_task_has_not_changed_for_long(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        create("stalled", status="QUEUED", changed_at=NOW - timedelta(minutes=10))
+        create("lively", status="QUEUED", changed_at=NOW - timedelta(minutes=9))
+        create("done", status="SUCCESS", changed_at=NOW - timedelta(days=1))
+
+        assert columns(changelist(), "trouble") == ["–", "–", "Unchanged for 10:00"]
+
+    def test_says_that_a_task_is_tracked_no_longer(self, changelist: Callable[..., str]) -> None:
+        create(next_poll_at=None)
+
+        assert columns(changelist(), "trouble") == ["Tracking was stopped."]
+
+    def test_cuts_what_is_long(self, changelist: Callable[..., str]) -> None:
+        create(fail_reason="x" * 10_000)
+
+        (trouble,) = columns(changelist(), "trouble")
+        assert trouble == "x" * 199 + "…"
 
     def test_can_be_filtered_by_status(self, changelist: Callable[..., str]) -> None:
         create("running", status="QUEUED")
@@ -247,12 +264,13 @@ class TestList:
 
         assert columns(page, "task_id") == ["today"]
 
-    @pytest.mark.parametrize("words", ["x8k2m", "too dark"])
-    def test_can_be_searched_by_id_and_reason(
+    @pytest.mark.parametrize("words", ["x8k2m", "too dark", "Ada", "customer", "küche", "产品"])
+    def test_can_be_searched_by_id_reason_and_metadata(
         self, changelist: Callable[..., str], words: str
     ) -> None:
-        create("cgt-x8k2m", fail_reason="The picture is too dark")
-        create("cgt-other", fail_reason="refused")
+        metadata = {"customer": ["ada", "küche"], "kind": "产品"}
+        create("cgt-x8k2m", fail_reason="The picture is too dark", metadata=metadata)
+        create("cgt-other", fail_reason="refused", metadata={"user": "bob"})
 
         assert columns(changelist(q=words), "task_id") == ["cgt-x8k2m"]
 
@@ -303,6 +321,17 @@ class TestList:
         asked = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
         assert asked
         assert not [sql for sql in asked if "payload" in sql]
+
+    def test_counts_no_table(self, changelist: Callable[..., str]) -> None:
+        create()
+
+        with CaptureQueriesContext(connection) as captured:
+            changelist()
+
+        counts = [each["sql"] for each in captured if "SELECT COUNT(*)" in each["sql"]]
+        assert counts
+        for sql in counts:
+            assert "LIMIT" in sql or "WHERE" in sql, sql
 
 
 class TestChange:

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +16,9 @@ from django_q.models import OrmQ
 
 from octovid_django import tasks as q2_tasks
 from octovid_django.models import VideoTask
+from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
+from octovid_django.tracking import stop_tracking
 
 LIST_URL = "admin:octovid_django_videotask_changelist"
 Received = list[tuple[str, dict[str, Any]]]
@@ -128,7 +131,95 @@ class TestSendingAgain:
         assert history(running) == []
 
 
-@pytest.mark.parametrize("action", ["refresh_now", "send_signals_again"])
+class TestStopping:
+    def test_ends_the_looks_at_a_task(self, admin_client: Client, sandbox: Sandbox) -> None:
+        task = VideoTask.objects.track(sandbox.create())
+
+        assert run(admin_client, "stop_tracking", [task, ended()]) == [
+            "1 task is tracked no longer.",
+            "1 task was not tracked.",
+        ]
+        assert refresh_due().asked == 0
+        assert history(task) == ["Had it tracked no longer."]
+
+
+class TestTrackingAgain:
+    def test_goes_on_with_what_was_stopped_and_what_was_lost(
+        self, admin_client: Client, sandbox: Sandbox
+    ) -> None:
+        stopped, lost = (VideoTask.objects.track(sandbox.create(run_seconds=0)) for _ in range(2))
+        stop_tracking([stopped.pk, lost.pk])
+        VideoTask.objects.filter(pk=lost.pk).update(status="LOST", completed_at=timezone.now())
+        done = ended()
+
+        assert run(admin_client, "track_again", [stopped, lost, done]) == [
+            "2 tasks are tracked again.",
+            "1 task is tracked anyway, or has ended at the gateway.",
+        ]
+        assert refresh_due().completed == 2
+        assert history(stopped) == history(lost) == ["Had it tracked again."]
+        assert history(done) == []
+
+
+class TestPageOfATask:
+    def post(self, client: Client, task: VideoTask, action: str) -> HttpResponse:
+        url = reverse("admin:octovid_django_videotask_action", args=[task.pk])
+        return client.post(url, {"action": action})
+
+    def test_has_the_actions_as_buttons(self, admin_client: Client) -> None:
+        task = ended()
+        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
+        page = admin_client.get(url).content.decode()
+
+        for label in ("Look now", "Track again", "Stop tracking", "Send the completion signals"):
+            assert label in page
+
+    @pytest.mark.parametrize(
+        ("action", "entry"),
+        [
+            ("refresh_now", "Had the gateway asked."),
+            ("send_signals_again", "Had the completion signals sent again."),
+        ],
+    )
+    def test_acts_on_that_task_and_stays(
+        self, admin_client: Client, action: str, entry: str
+    ) -> None:
+        task, other = ended(), ended("cgt-2")
+
+        response = self.post(admin_client, task, action)
+
+        assert response["Location"] == reverse(
+            "admin:octovid_django_videotask_change", args=[task.pk]
+        )
+        assert (history(task), history(other)) == ([entry], [])
+
+    @pytest.mark.parametrize("action", ["delete_selected", "export_csv", "nonsense", ""])
+    def test_does_nothing_else(self, admin_client: Client, action: str) -> None:
+        task = ended()
+        assert self.post(admin_client, task, action).status_code == 403
+        assert VideoTask.objects.filter(pk=task.pk).exists()
+
+    def test_is_not_given_by_a_link(self, admin_client: Client) -> None:
+        url = reverse("admin:octovid_django_videotask_action", args=[ended().pk])
+        assert admin_client.get(url, {"action": "refresh_now"}).status_code == 405
+
+    def test_of_a_task_that_is_gone_is_not_found(self, admin_client: Client) -> None:
+        assert self.post(admin_client, VideoTask(pk=404), "refresh_now").status_code == 404
+
+    def test_needs_the_permission_to_change(self, client: Client) -> None:
+        user = User.objects.create_user("viewer", is_staff=True)
+        user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
+        client.force_login(user)
+        task = ended()
+
+        assert self.post(client, task, "refresh_now").status_code == 403
+        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
+        assert "Look now" not in client.get(url).content.decode()
+
+
+@pytest.mark.parametrize(
+    "action", ["refresh_now", "track_again", "stop_tracking", "send_signals_again"]
+)
 class TestPermission:
     def test_to_change_is_needed(self, client: Client, action: str) -> None:
         user = User.objects.create_user("viewer", is_staff=True)

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
 from octovid_django.models import VideoTask
@@ -25,6 +26,7 @@ LIST_URL = "admin:octovid_django_videotask_changelist"
 
 
 def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    values.setdefault("next_poll_at", timezone.now())
     return VideoTask.objects.create(task_id=task_id, **values)
 
 

@@ -5,18 +5,18 @@ A worker does the work; what was asked for stands in the history of each task.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from octovid_django import tracking
 from octovid_django.delivery import send_again
-from octovid_django.models import VideoTask
+from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.wakeup import wake
 
 if TYPE_CHECKING:
@@ -24,60 +24,100 @@ if TYPE_CHECKING:
 else:
     TaskAdmin = admin.ModelAdmin
 
+Tasks = VideoTaskQuerySet
+Act = Callable[[list[int]], int]
+"""Does it to the tasks with these keys, and returns to how many."""
 CHUNK = 500
 
 
 @admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
-def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]) -> None:
-    # Read before anything is done: the list may be filtered by what that changes.
-    pks = list(tasks.values_list("pk", flat=True))
-    for chunk in _chunks(pks):
-        wake("octovid_django.tasks.refresh_tasks", chunk)
-        _remember(request, chunk, gettext("Had the gateway asked."))
+def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+    def look(pks: list[int]) -> int:
+        wake("octovid_django.tasks.refresh_tasks", pks)
+        return len(pks)
+
+    count = _run(request, tasks, look, gettext("Had the gateway asked."))
     message = ngettext(
         "%(count)d task will be looked at in a moment.",
         "%(count)d tasks will be looked at in a moment.",
-        len(pks),
+        count,
     )
-    model_admin.message_user(request, message % {"count": len(pks)}, messages.SUCCESS)
+    _tell(model_admin, request, message, count)
+
+
+@admin.action(description=_("Track the selected tasks again"), permissions=["change"])
+def track_again(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+    total = tasks.count()
+    count = _run(request, tasks.untracked(), tracking.track_again, gettext("Had it tracked again."))
+    message = ngettext(
+        "%(count)d task is tracked again.", "%(count)d tasks are tracked again.", count
+    )
+    _tell(model_admin, request, message, count)
+    left_out = ngettext(
+        "%(count)d task is tracked anyway, or has ended at the gateway.",
+        "%(count)d tasks are tracked anyway, or have ended at the gateway.",
+        total - count,
+    )
+    _warn(model_admin, request, left_out, total - count)
+
+
+@admin.action(description=_("Stop tracking the selected tasks"), permissions=["change"])
+def stop_tracking(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+    total = tasks.count()
+    count = _run(
+        request, tasks.tracked(), tracking.stop_tracking, gettext("Had it tracked no longer.")
+    )
+    message = ngettext(
+        "%(count)d task is tracked no longer.", "%(count)d tasks are tracked no longer.", count
+    )
+    _tell(model_admin, request, message, count)
+    left_out = ngettext(
+        "%(count)d task was not tracked.", "%(count)d tasks were not tracked.", total - count
+    )
+    _warn(model_admin, request, left_out, total - count)
 
 
 @admin.action(
     description=_("Send the completion signals of the selected tasks again"),
     permissions=["change"],
 )
-def send_signals_again(
-    model_admin: TaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
-) -> None:
-    rows = list(tasks.values_list("pk", "completed_at"))
-    count = 0
-    for chunk in _chunks([pk for pk, completed_at in rows if completed_at]):
-        count += send_again(chunk)
-        _remember(request, chunk, gettext("Had the completion signals sent again."))
+def send_signals_again(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+    total = tasks.count()
+    ended = tasks.filter(completed_at__isnull=False)
+    count = _run(request, ended, send_again, gettext("Had the completion signals sent again."))
     message = ngettext(
         "The completion signals of %(count)d task will be sent again.",
         "The completion signals of %(count)d tasks will be sent again.",
         count,
     )
-    left_out = len(rows) - count
-    level = messages.WARNING if left_out else messages.SUCCESS
-    model_admin.message_user(request, message % {"count": count}, level)
-    if left_out:
-        message = ngettext(
-            "%(count)d task has not ended.", "%(count)d tasks have not ended.", left_out
-        )
-        model_admin.message_user(request, message % {"count": left_out}, level)
-
-
-def _chunks(pks: list[int]) -> Iterator[list[int]]:
-    return (pks[start : start + CHUNK] for start in range(0, len(pks), CHUNK))
-
-
-def _remember(request: HttpRequest, pks: list[int], message: str) -> None:
-    tasks = VideoTask.objects.primary().filter(pk__in=pks)
-    LogEntry.objects.log_actions(
-        user_id=cast("int", request.user.pk),  # nobody else gets here
-        queryset=tasks.only("pk", "task_id"),
-        action_flag=CHANGE,
-        change_message=message,
+    _tell(model_admin, request, message, count)
+    left_out = ngettext(
+        "%(count)d task has not ended.", "%(count)d tasks have not ended.", total - count
     )
+    _warn(model_admin, request, left_out, total - count)
+
+
+def _run(request: HttpRequest, tasks: Tasks, act: Act, entry: str) -> int:
+    # All are read before anything is done: the list may be filtered by what that changes.
+    pks = list(tasks.values_list("pk", flat=True))
+    count = 0
+    for start in range(0, len(pks), CHUNK):
+        chunk = pks[start : start + CHUNK]
+        count += act(chunk)
+        LogEntry.objects.log_actions(
+            user_id=cast("int", request.user.pk),  # nobody else gets here
+            queryset=VideoTask.objects.primary().filter(pk__in=chunk).only("pk", "task_id"),
+            action_flag=CHANGE,
+            change_message=entry,
+        )
+    return count
+
+
+def _tell(model_admin: TaskAdmin, request: HttpRequest, message: str, count: int) -> None:
+    level = messages.SUCCESS if count else messages.WARNING
+    model_admin.message_user(request, message % {"count": count}, level)
+
+
+def _warn(model_admin: TaskAdmin, request: HttpRequest, message: str, count: int) -> None:
+    if count:
+        model_admin.message_user(request, message % {"count": count}, messages.WARNING)

@@ -8,11 +8,17 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
+
+UNCHANGED_AFTER = timedelta(minutes=10)
+"""How long an answer may be the same before the list says so: most videos take less."""
+MAX_TROUBLE_LENGTH = 200
+"""Characters in the list; the page of the task has the whole text."""
 
 _TONES: dict[str, str] = {
     TaskStatus.SUCCESS: "good",
@@ -22,11 +28,16 @@ _TONES: dict[str, str] = {
 }
 
 
+def tone(status: str) -> str:
+    """How a status is coloured: ``good``, ``bad``, ``busy`` or ``calm``."""
+    return _TONES.get(status, "calm")
+
+
 def status(task: VideoTask) -> SafeString:
     """The status as a badge, which also tells ``live.js`` whose row this is."""
     return format_html(
         '<span class="octovid-status octovid-{}" data-octovid-task="{}"{}>{}</span>',
-        _TONES.get(task.status, "calm"),
+        tone(task.status),
         task.pk,
         "" if task.is_finished else SafeString(" data-octovid-active"),
         task.get_status_display(),
@@ -74,10 +85,8 @@ def run_time(task: VideoTask) -> SafeString | str | None:
     start = task.started_at or task.submitted_at or task.created_at
     if task.is_finished:
         end = task.finished_at or task.completed_at
-        return _clock(end - start) if end and end >= start else None
-    return format_html(
-        '<span data-octovid-since="{}">{}</span>', start.isoformat(), _clock(timezone.now() - start)
-    )
+        return clock(end - start) if end and end >= start else None
+    return _clock_since(start)
 
 
 def moments(*times: datetime | None) -> SafeString | None:
@@ -85,9 +94,60 @@ def moments(*times: datetime | None) -> SafeString | None:
     return format_html_join(" · ", "{}", ((_moment(time),) for time in times if time)) or None
 
 
-def trouble(task: VideoTask) -> str | None:
-    """Why it failed, why asking fails, or why its end could not be told."""
-    return task.fail_reason or task.last_error or task.delivery_error or None
+def trouble(task: VideoTask) -> SafeString | None:
+    """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
+    text = task.fail_reason or task.last_error or task.delivery_error
+    pieces = [Truncator(text).chars(MAX_TROUBLE_LENGTH)] if text else []
+    if not task.is_finished:
+        since = task.changed_at or task.created_at
+        if task.next_poll_at is None:
+            pieces.append(_("Tracking was stopped."))
+        elif timezone.now() - since >= UNCHANGED_AFTER:
+            pieces.append(format_html(_("Unchanged for {}"), _clock_since(since)))
+    return format_html_join(SafeString("<br>"), "{}", ((piece,) for piece in pieces)) or None
+
+
+def life(expires_at: datetime | None) -> SafeString | None:
+    """When a link dies; ``live.js`` counts down to it, and asks anew when it is over."""
+    if expires_at is None:
+        return None
+    left = expires_at - timezone.now()
+    if left <= timedelta(0):
+        return _moment(expires_at)
+    return format_html(
+        '<span data-octovid-until="{}">{}</span> ({})',
+        expires_at.isoformat(),
+        clock(left),
+        _moment(expires_at),
+    )
+
+
+def timeline(task: VideoTask) -> SafeString:
+    """From its submission to the delivery of its end, with the time from one to the next."""
+    steps = (
+        (_("submitted"), task.submitted_at or task.created_at),
+        (_("started"), task.started_at),
+        (_("finished"), task.finished_at),
+        (_("seen"), task.completed_at),
+        (_("delivered"), task.delivered_at),
+    )
+    items = []
+    previous: datetime | None = None
+    for name, moment in steps:
+        took = clock(moment - previous) if moment and previous else ""
+        items.append(
+            (
+                SafeString("" if moment else ' class="octovid-ahead"'),
+                name,
+                _moment(moment) if moment else "–",
+                format_html(' <span class="octovid-took">+{}</span>', took) if took else "",
+            )
+        )
+        previous = moment or previous
+    return format_html(
+        '<ol class="octovid-timeline">{}</ol>',
+        format_html_join("", "<li{}><b>{}</b> {}{}</li>", items),
+    )
 
 
 def _moment(moment: datetime) -> SafeString:
@@ -95,8 +155,17 @@ def _moment(moment: datetime) -> SafeString:
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), text, text)
 
 
-def _clock(duration: timedelta) -> str:
-    """As on a clock, which no language writes differently: ``1:05`` is 65 seconds."""
+def _clock_since(moment: datetime) -> SafeString:
+    """A clock that ``live.js`` keeps going."""
+    return format_html(
+        '<span data-octovid-since="{}">{}</span>',
+        moment.isoformat(),
+        clock(timezone.now() - moment),
+    )
+
+
+def clock(duration: timedelta) -> str:
+    """A time as on a clock, which no language writes differently: ``1:05`` is 65 seconds."""
     minutes, seconds = divmod(max(0, round(duration.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import AdminForm
-from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.contrib.admin.utils import (
+    display_for_field,
+    flatten_fieldsets,
+    lookup_field,
+    quote,
+    unquote,
+)
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.forms import Script
 from django.http import (
     Http404,
@@ -23,6 +32,8 @@ from django.http import (
     HttpResponseRedirect,
     JsonResponse,
 )
+from django.template.defaultfilters import linebreaksbr
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import conditional_escape, format_html
@@ -30,15 +41,23 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from octovid_django.admin import cells, video
-from octovid_django.admin.actions import refresh_now, send_signals_again
+from octovid_django.admin import cells, overview, video
+from octovid_django.admin.actions import (
+    refresh_now,
+    send_signals_again,
+    stop_tracking,
+    track_again,
+)
+from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
+from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.exceptions import without_link_secrets
-from octovid_django.health import problems
 from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
     TaskAdmin = admin.ModelAdmin[VideoTask]
 else:
     TaskAdmin = admin.ModelAdmin
@@ -53,24 +72,41 @@ class VideoTaskAdmin(TaskAdmin):
     empty_value_display = "–"
     list_display = (
         *("task_id", "status_badge", "progress_bar", "video_link"),
-        *("run_time", "submitted", "completed", "looks", "trouble"),
+        *("run_time", "completed", "looks", "trouble"),
     )
     live_cells = (
-        *("status_badge", "progress_bar", "video_link", "player", "expires"),
-        *("run_time", "submitted", "completed", "looks", "trouble"),
+        *("status_badge", "progress_bar", "video_link", "player", "expires", "timeline"),
+        *("run_time", "completed", "looks", "trouble"),
+        *("fail_reason", "upstream_status", "last_error", "delivery_error"),
+        *("duration", "resolution", "ratio", "total_tokens"),
     )
     """What ``live.js`` keeps up to date, where a page has it."""
-    actions = (refresh_now, send_signals_again)
-    list_filter = ("status", LinkFilter, DeliveryFilter, "created_at")
-    search_fields = ("task_id", "fail_reason")
+    actions = (  # type: ignore[assignment]  # they take our own queryset
+        *(refresh_now, track_again, stop_tracking, send_signals_again),
+        *(export_csv, export_json),
+    )
+    page_actions: Mapping[str, StrPromise] = {
+        "refresh_now": _("Look now"),
+        "track_again": _("Track again"),
+        "stop_tracking": _("Stop tracking"),
+        "send_signals_again": _("Send the completion signals again"),
+    }
+    """The actions that the page of a task has as well, and what they are called there."""
+    list_filter = ("status", LinkFilter, DeliveryFilter)
+    date_hierarchy = "created_at"
+    search_fields = ("task_id", "fail_reason", "metadata_text")
+    sortable_by = ("task_id", "completed")
+    """What has an index to sort by."""
+    paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (
             None,
             {
                 "fields": (
                     *("task_id", "status_badge", "progress_bar", "run_time"),
-                    *("looks", "trouble"),
+                    *("timeline", "looks", "trouble"),
                 )
             },
         ),
@@ -86,7 +122,7 @@ class VideoTaskAdmin(TaskAdmin):
         (_("Of the site"), {"fields": ("metadata",)}),
         (
             _("At the gateway"),
-            {"fields": ("submitted_at", "started_at", "finished_at", "upstream_status")},
+            {"fields": ("upstream_status", "fail_reason", "changed_at")},
         ),
         (
             _("Polling"),
@@ -118,7 +154,31 @@ class VideoTaskAdmin(TaskAdmin):
         return [name for name in flatten_fieldsets(self.fieldsets) if name != "metadata"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
-        return super().get_queryset(request).defer("payload")
+        tasks = super().get_queryset(request).defer("payload")
+        return tasks.alias(metadata_text=Cast("metadata", TextField()))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[VideoTask], search_term: str
+    ) -> tuple[QuerySet[VideoTask], bool]:
+        found, has_duplicates = super().get_search_results(request, queryset, search_term)
+        # Some databases keep the text of JSON as it was written, with its escapes.
+        escaped = json.dumps(search_term)[1:-1]
+        if escaped != search_term:
+            found |= super().get_search_results(request, queryset, escaped)[0]
+        return found, has_duplicates
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
+        return TaskChangeList
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[VideoTask], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        is_across = request.POST.get("select_across", "0") not in ("", "0")
+        if is_across and BoundedPaginator(queryset, 1).is_cut:
+            message = _("Too many tasks are selected: narrow the list first. Nothing was done.")
+            self.message_user(request, message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def add_view(
         self,
@@ -172,8 +232,50 @@ class VideoTaskAdmin(TaskAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"problems": problems(), **(extra_context or {})}
+        # Called by the template: an action needs neither.
+        context = {
+            "above": partial(self._above, request),
+            "history": partial(overview.history, self.get_queryset(request)),
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)
+
+    def _above(self, request: HttpRequest) -> dict[str, Any]:
+        list_url = self._url("changelist")
+        return overview.above(self.get_queryset(request)) | {"list_url": list_url}
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        permitted = self.get_actions(request)
+        page_actions = [each for each in self.page_actions.items() if each[0] in permitted]
+        context = {"page_actions": page_actions, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def action_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Do to one task, from its page, what can be done to those selected in the list."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        task = self._task(request, object_id)
+        name = request.POST.get("action", "")
+        action = self.get_actions(request).get(name) if name in self.page_actions else None
+        if action is None:
+            raise PermissionDenied
+        tasks = self.get_queryset(request).filter(pk=task.pk)
+        response = cast("HttpResponseBase | None", action[0](self, request, tasks))
+        return response or HttpResponseRedirect(self._url("change", quote(task.pk)))
+
+    def _task(self, request: HttpRequest, object_id: str) -> VideoTask:
+        task = self.get_object(request, unquote(object_id))
+        if not self.has_view_or_change_permission(request, task):
+            raise PermissionDenied
+        if task is None:
+            raise Http404
+        return task
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -183,6 +285,11 @@ class VideoTaskAdmin(TaskAdmin):
                 "<path:object_id>/video/",
                 view(self.video_view),
                 name="octovid_django_videotask_video",
+            ),
+            path(
+                "<path:object_id>/action/",
+                view(self.action_view),
+                name="octovid_django_videotask_action",
             ),
             *super().get_urls(),
         ]
@@ -205,11 +312,7 @@ class VideoTaskAdmin(TaskAdmin):
         """The video of a task, wherever it is, or a page that says why there is none."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        task = self.get_object(request, unquote(object_id))
-        if not self.has_view_or_change_permission(request, task):
-            raise PermissionDenied
-        if task is None:
-            raise Http404
+        task = self._task(request, object_id)
         try:
             return video.respond(task, request)
         except video.NoVideo as reason:
@@ -221,7 +324,8 @@ class VideoTaskAdmin(TaskAdmin):
         """What ``live.js`` asks for: the cells of the rows on screen that change by themselves.
 
         Args:
-            request: With ``ids`` in its query, the primary keys of the rows, by commas.
+            request: With ``ids`` in its query, the primary keys of the rows, by commas; with
+                ``above``, for what stands above the list as well.
         """
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
@@ -232,12 +336,28 @@ class VideoTaskAdmin(TaskAdmin):
         if not pks or len(pks) > MAX_LIVE_ROWS:
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
         tasks = self.get_queryset(request).filter(pk__in=pks)
-        return JsonResponse({"rows": {task.pk: self._live_cells(task) for task in tasks}})
+        answer: dict[str, Any] = {"rows": {task.pk: self._live_cells(task) for task in tasks}}
+        if "above" in request.GET:
+            template = "admin/octovid_django/videotask/above.html"
+            answer["above"] = render_to_string(template, {"above": self._above(request)}, request)
+        return JsonResponse(answer)
 
     def _live_cells(self, task: VideoTask) -> dict[str, str]:
-        return {name: conditional_escape(getattr(self, name)(task)) for name in self.live_cells}
+        return {name: self._live_cell(task, name) for name in self.live_cells}
 
-    @admin.display(description=_("status"), ordering="status")
+    def _live_cell(self, task: VideoTask, name: str) -> str:
+        """As Django's own pages have it, of a field or of a method of the admin."""
+        empty = self.get_empty_value_display()
+        field, _attribute, value = lookup_field(name, task, self)
+        if field is None:
+            return conditional_escape(value)
+        return linebreaksbr(conditional_escape(display_for_field(value, field, empty)))
+
+    def video_url(self, task: VideoTask) -> str:
+        """Return the site's own link to the video, which always answers."""
+        return self._url("video", quote(task.pk))
+
+    @admin.display(description=_("status"))
     def status_badge(self, task: VideoTask) -> SafeString:
         return cells.status(task)
 
@@ -247,25 +367,25 @@ class VideoTaskAdmin(TaskAdmin):
 
     @admin.display(description=_("video"))
     def video_link(self, task: VideoTask) -> str:
-        return cells.video(task, self._url("video", task.pk)) or self.get_empty_value_display()
+        return cells.video(task, self.video_url(task)) or self.get_empty_value_display()
 
     @admin.display(description=_("player"))
     def player(self, task: VideoTask) -> str:
-        return cells.player(task, self._url("video", task.pk)) or self.get_empty_value_display()
+        return cells.player(task, self.video_url(task)) or self.get_empty_value_display()
 
     @admin.display(description=_("link expires"))
     def expires(self, task: VideoTask) -> str:
-        return cells.moments(task.video_url_expires_at) or self.get_empty_value_display()
+        return cells.life(task.video_url_expires_at) or self.get_empty_value_display()
+
+    @admin.display(description=_("timeline"))
+    def timeline(self, task: VideoTask) -> SafeString:
+        return cells.timeline(task)
 
     @admin.display(description=_("running time"))
     def run_time(self, task: VideoTask) -> str:
         return cells.run_time(task) or self.get_empty_value_display()
 
-    @admin.display(description=_("submitted"))
-    def submitted(self, task: VideoTask) -> str:
-        return cells.moments(task.submitted_at) or self.get_empty_value_display()
-
-    @admin.display(description=_("ended"))
+    @admin.display(description=_("ended"), ordering="completed_at")
     def completed(self, task: VideoTask) -> str:
         return cells.moments(task.completed_at) or self.get_empty_value_display()
 

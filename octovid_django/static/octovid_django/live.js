@@ -16,6 +16,7 @@
     numeric: "auto",
     style: "short",
   });
+  const above = document.getElementById("octovid-above");
   let interval = INTERVAL;
   let timer = null;
 
@@ -30,13 +31,25 @@
       time.textContent = relative.format(Math.trunc(seconds / size), unit);
     }
     for (const clock of document.querySelectorAll("[data-octovid-since]")) {
-      const seconds = Math.max(0, Math.round((now - Date.parse(clock.dataset.octovidSince)) / 1000));
-      const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
-      const shown = parts[0] ? parts : parts.slice(1);
-      clock.textContent = shown
-        .map((part, index) => (index ? String(part).padStart(2, "0") : part))
-        .join(":");
+      showClock(clock, now - Date.parse(clock.dataset.octovidSince));
     }
+    for (const clock of document.querySelectorAll("[data-octovid-until]")) {
+      const left = Date.parse(clock.dataset.octovidUntil) - now;
+      showClock(clock, left);
+      if (left <= 0) {
+        delete clock.dataset.octovidUntil;
+        look(); // the link is dead: what shows it must go
+      }
+    }
+  }
+
+  function showClock(clock, milliseconds) {
+    const seconds = Math.max(0, Math.round(milliseconds / 1000));
+    const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+    const shown = parts[0] ? parts : parts.slice(1);
+    clock.textContent = shown
+      .map((part, index) => (index ? String(part).padStart(2, "0") : part))
+      .join(":");
   }
 
   // In a row of the list, or on the page of one task.
@@ -45,11 +58,14 @@
 
   function update(row, cells) {
     for (const [name, html] of Object.entries(cells)) {
-      const cell = cellOf(row, name);
-      if (cell && cell.octovidHtml !== html) {
-        cell.octovidHtml = html;
-        cell.innerHTML = html;
-      }
+      show(cellOf(row, name), html);
+    }
+  }
+
+  function show(element, html) {
+    if (element && element.octovidHtml !== html) {
+      element.octovidHtml = html;
+      element.innerHTML = html;
     }
   }
 
@@ -77,14 +93,17 @@
   async function look() {
     const ids = badges().map((badge) => badge.dataset.octovidTask).slice(0, MOST_ROWS);
     try {
-      const response = await fetch(`${note.dataset.url}?ids=${ids.join(",")}`, {
+      const query = `ids=${ids.join(",")}${above ? "&above" : ""}`;
+      const response = await fetch(`${note.dataset.url}?${query}`, {
         headers: { Accept: "application/json" },
         redirect: "error", // to the login
       });
       if (!response.ok) {
         throw new Error(`status ${response.status}`);
       }
-      apply((await response.json()).rows);
+      const answer = await response.json();
+      apply(answer.rows);
+      show(above, answer.above);
       interval = INTERVAL;
     } catch {
       note.dataset.isLost = "true";

@@ -1,0 +1,124 @@
+"""The list where there are a million tasks: nothing in it reads the whole table."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+
+from octovid_django.models import VideoTask
+
+if TYPE_CHECKING:
+    TaskPaginator = Paginator[VideoTask]
+else:
+    TaskPaginator = Paginator
+
+MAX_LISTED = 10_000
+"""Tasks that are counted and listed. Others are found by filters, dates and search."""
+
+Period = tuple[int, ...]
+"""A year, a month of one, or a day: ``(2026,)``, ``(2026, 4)``, ``(2026, 4, 12)``."""
+
+
+class BoundedPaginator(TaskPaginator):
+    """Counts no further than ``MAX_LISTED``."""
+
+    @cached_property
+    def count(self) -> int:
+        tasks: QuerySet[VideoTask] = self.object_list  # type: ignore[assignment]
+        return tasks.order_by()[:MAX_LISTED].count()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are tasks, most likely, beyond those that are counted."""
+        return self.count >= MAX_LISTED
+
+
+class TaskChangeList(ChangeList):
+    max_listed = MAX_LISTED
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are tasks, most likely, beyond those that are listed."""
+        return self.result_count >= MAX_LISTED
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Sort by the first of the columns that are asked for, as its index does."""
+        ordering = list(super().get_ordering(request, queryset))
+        first = ordering[0]
+        if self.params.get(ORDER_VAR) and isinstance(first, str):
+            return [first, "-pk" if first.startswith("-") else "pk"]
+        return ordering
+
+    def date_links(self) -> dict[str, Any] | None:
+        """Return what ``admin/date_hierarchy.html`` shows.
+
+        Django's own tag asks the database which periods there are, and that reads every row.
+        Here they are all those between the first task and the last.
+        """
+        if not self.date_hierarchy:
+            return None
+        bounds = self._bounds()
+        if bounds is None:
+            return None
+        chosen = self._chosen()
+        period = chosen
+        while len(period) < 2 and len(inside := _inside(period, bounds)) == 1:
+            period = inside[0]
+        choices = [
+            {"link": self._link(each), "title": _title(each)} for each in _inside(period, bounds)
+        ]
+        back = {"link": self._link(chosen[:-1]), "title": _title(chosen[:-1])} if chosen else None
+        return {"choices": choices or [{"title": _title(chosen)}], "back": back}
+
+    def _bounds(self) -> tuple[date, date] | None:
+        name = self.date_hierarchy
+        moments = self.root_queryset.filter(**{f"{name}__isnull": False}).values_list(
+            name, flat=True
+        )
+        first, last = moments.order_by(name).first(), moments.order_by(f"-{name}").first()
+        if first is None or last is None:
+            return None
+        return timezone.localdate(first), timezone.localdate(last)
+
+    def _chosen(self) -> Period:
+        parts = (self.params.get(f"{self.date_hierarchy}__{part}") for part in _PARTS)
+        return tuple(int(part) for part in parts if part)
+
+    def _link(self, period: Period) -> str:
+        name = f"{self.date_hierarchy}__"
+        chosen = {name + part: value for part, value in zip(_PARTS, period, strict=False)}
+        return self.get_query_string(chosen, [name])
+
+
+_PARTS = ("year", "month", "day")
+
+
+def _inside(period: Period, bounds: tuple[date, date]) -> list[Period]:
+    """The next smaller periods in ``period`` that touch what lies between ``bounds``."""
+    first, last = (each.timetuple()[: len(period) + 1] for each in bounds)
+    if len(period) == len(_PARTS):
+        return []
+    numbers = {
+        0: range(first[0], last[0] + 1),
+        1: range(1, 13),
+        2: range(1, (monthrange(*period)[1] if len(period) == 2 else 0) + 1),
+    }[len(period)]
+    return [(*period, number) for number in numbers if first <= (*period, number) <= last]
+
+
+def _title(period: Period) -> str:
+    if not period:
+        return _("All dates")
+    day = date(*period, *(1, 1)[len(period) - 1 :])
+    style = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")[len(period) - 1]
+    return date_format(day, style)

@@ -1,0 +1,134 @@
+"""What stands above the list, in numbers. Each is computed by the database, in bounded time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from django.db.models import Count, DurationField, F, Min, Q, QuerySet, Sum, Window
+from django.db.models.functions import Coalesce, CumeDist, TruncHour
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from octovid_django.enums import TaskStatus
+from octovid_django.models import VideoTask
+
+MAX_COUNTED = 10_000
+"""Tasks of one status that are counted."""
+SAMPLE = 10_000
+"""Ends, the newest of a period, whose generation times are ranked."""
+HOURS = 24
+"""That the chart goes back."""
+
+PERIODS = {
+    "day": (_("24 hours"), timedelta(hours=24)),
+    "week": (_("7 days"), timedelta(days=7)),
+    "month": (_("30 days"), timedelta(days=30)),
+}
+
+
+@dataclass(frozen=True)
+class StatusCount:
+    status: TaskStatus
+    count: int
+    is_cut: bool
+    """There are more, which nobody counted."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What came of the tasks that ended within a period up to now."""
+
+    title: str
+    count: int
+    succeeded: int
+    tokens: int
+    median: timedelta | None
+    """Of the time that generating took; half of the videos took no longer."""
+    percentile_95: timedelta | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """In percent."""
+        return 100 * self.succeeded / self.count if self.count else None
+
+
+@dataclass(frozen=True)
+class Hour:
+    """The ends of an hour, by outcome."""
+
+    starts_at: datetime
+    counts: Counter[str]
+
+
+def status_counts(tasks: QuerySet[VideoTask]) -> list[StatusCount]:
+    """Count ``tasks`` by status, those that there are."""
+    counts = []
+    for status in TaskStatus:
+        count = tasks.filter(status=status).order_by()[:MAX_COUNTED].count()
+        if count:
+            counts.append(StatusCount(status, count, count == MAX_COUNTED))
+    return counts
+
+
+def ends(tasks: QuerySet[VideoTask]) -> list[Ends]:
+    """Return what came of ``tasks`` that ended in each of ``PERIODS``."""
+    starts = {name: now() - length for name, (_title, length) in PERIODS.items()}
+    numbers: dict[str, Any] = {}
+    for name, start in starts.items():
+        is_inside = Q(completed_at__gte=start)
+        is_success = is_inside & Q(status=TaskStatus.SUCCESS)
+        numbers[f"{name}_count"] = Count("completed_at", filter=is_inside)
+        numbers[f"{name}_succeeded"] = Count("completed_at", filter=is_success)
+        numbers[f"{name}_tokens"] = Sum("total_tokens", filter=is_inside)
+    ended = tasks.order_by().filter(completed_at__gte=min(starts.values()))
+    found = ended.aggregate(**numbers)
+    return [
+        Ends(
+            title=str(PERIODS[name][0]),
+            count=found[f"{name}_count"],
+            succeeded=found[f"{name}_succeeded"],
+            tokens=found[f"{name}_tokens"] or 0,
+            **_generation_times(tasks, start),
+        )
+        for name, start in starts.items()
+    ]
+
+
+def _generation_times(tasks: QuerySet[VideoTask], start: datetime) -> dict[str, timedelta | None]:
+    done = tasks.filter(completed_at__gte=start, status=TaskStatus.SUCCESS)
+    newest = done.order_by("-completed_at").values_list("completed_at", flat=True)
+    for oldest in newest[SAMPLE - 1 : SAMPLE]:
+        done = done.filter(completed_at__gte=oldest)
+    began_at = Coalesce("started_at", "submitted_at")
+    times: dict[str, timedelta | None] = (
+        done.order_by()
+        .alias(began_at=began_at)
+        .filter(finished_at__gte=F("began_at"))
+        .values(took=F("finished_at") - F("began_at"))
+        .alias(rank=Window(CumeDist(), order_by=F("took").asc()))
+        .aggregate(
+            median=Min("took", filter=Q(rank__gte=0.5), output_field=DurationField()),
+            percentile_95=Min("took", filter=Q(rank__gte=0.95), output_field=DurationField()),
+        )
+    )
+    return times
+
+
+def ends_per_hour(tasks: QuerySet[VideoTask]) -> list[Hour]:
+    """Count the ends of the last ``HOURS`` hours, this one included, by hour and outcome."""
+    this_hour = now().astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    hours = [this_hour - timedelta(hours=hour) for hour in reversed(range(HOURS))]
+    rows = (
+        tasks.order_by()
+        .filter(completed_at__gte=hours[0])
+        .values_list(TruncHour("completed_at", tzinfo=timezone.utc), "status")
+        .annotate(count=Count("*"))
+    )
+    counts: dict[datetime, Counter[str]] = {hour: Counter() for hour in hours}
+    for hour, status, count in rows:
+        if hour in counts:
+            counts[hour][status] += count
+    return [Hour(*each) for each in counts.items()]

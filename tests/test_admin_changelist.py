@@ -1,0 +1,186 @@
+"""The list where there are many tasks. It is tried with a bound of a handful."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from octovid_django.admin import changelist as changelist_module
+from octovid_django.models import VideoTask
+
+LIST_URL = "admin:octovid_django_videotask_changelist"
+
+pytestmark = pytest.mark.django_db
+
+
+def create(task_id: str, created_at: datetime | None = None, **values: Any) -> VideoTask:
+    task = VideoTask.objects.create(task_id=task_id, **values)
+    if created_at:
+        VideoTask.objects.filter(pk=task.pk).update(created_at=created_at)
+    return task
+
+
+@pytest.fixture
+def changelist(admin_client: Client) -> Callable[..., str]:
+    def get(**query: str) -> str:
+        response = admin_client.get(reverse(LIST_URL), query)
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
+
+
+def task_ids(page: str) -> list[str]:
+    return re.findall(r'<th class="field-task_id[^"]*"><a [^>]*>([^<]*)', page)
+
+
+class TestBound:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(changelist_module, "MAX_LISTED", 5)
+
+    def test_is_told_where_it_hides_tasks(self, changelist: Callable[..., str]) -> None:
+        for number in range(4):
+            create(f"cgt-{number}")
+        assert "narrow the list" not in changelist()
+
+        for number in range(4, 7):
+            create(f"cgt-{number}")
+        page = changelist()
+        assert "5 video tasks" in page
+        assert "narrow the list to see others" in page
+
+    def test_does_not_hide_what_a_filter_finds(self, changelist: Callable[..., str]) -> None:
+        create("oldest", status="LOST")
+        for number in range(7):
+            create(f"cgt-{number}")
+
+        assert task_ids(changelist(status__exact="LOST")) == ["oldest"]
+
+    def test_keeps_an_action_from_more_tasks_than_are_shown(self, admin_client: Client) -> None:
+        tasks = [create(f"cgt-{number}") for number in range(7)]
+        selection = {"_selected_action": tasks[0].pk, "select_across": "1"}
+
+        response = admin_client.post(
+            reverse(LIST_URL), {"action": "delete_selected", "post": "yes", **selection}
+        )
+
+        assert [str(message) for message in get_messages(response.wsgi_request)] == [
+            "Too many tasks are selected: narrow the list first. Nothing was done."
+        ]
+        assert VideoTask.objects.count() == 7
+
+
+class TestOrder:
+    def orders(self, changelist: Callable[..., str], columns: str) -> str:
+        """The order in which the database is asked for the rows."""
+        with CaptureQueriesContext(connection) as captured:
+            changelist(o=columns)
+        (rows,) = [
+            sql for each in captured if "poll_count" in (sql := each["sql"]) and "ORDER BY" in sql
+        ]
+        order = rows.rpartition("ORDER BY")[2].partition("LIMIT")[0]
+        return re.sub(r"[`\"]|octovid_django_videotask[`\"]\.", "", order).strip()
+
+    @pytest.mark.parametrize(
+        ("columns", "order"),
+        [
+            ("", "created_at DESC, id DESC"),
+            ("6", "completed_at ASC, id ASC"),
+            ("-6", "completed_at DESC, id DESC"),
+            ("6.1", "completed_at ASC, id ASC"),
+            ("1", "task_id ASC, id ASC"),
+            ("2", "id DESC"),
+            ("3.99.x", "id DESC"),
+        ],
+    )
+    def test_is_one_that_an_index_has(
+        self, changelist: Callable[..., str], columns: str, order: str
+    ) -> None:
+        create("cgt-1")
+        assert self.orders(changelist, columns) == order
+
+
+class TestDates:
+    @pytest.fixture(autouse=True)
+    def clock(self) -> Iterator[None]:
+        with time_machine.travel(datetime(2026, 11, 23, 12, tzinfo=timezone.utc), tick=False):
+            yield
+
+    def links(self, page: str) -> list[str]:
+        found = re.search(r'<nav class="toplinks">(.*?)</nav>', page, re.DOTALL)
+        text = re.sub(r"<[^>]+>", "\n", found[1]) if found else ""
+        return [line.strip() for line in text.replace("&lsaquo;", "<").splitlines() if line.strip()]
+
+    @pytest.fixture
+    def three_tasks(self) -> None:
+        for name, date in (
+            ("old", datetime(2025, 11, 30, tzinfo=timezone.utc)),
+            ("spring", datetime(2026, 2, 27, tzinfo=timezone.utc)),
+            ("new", datetime(2026, 3, 2, tzinfo=timezone.utc)),
+        ):
+            create(name, created_at=date)
+
+    @pytest.mark.usefixtures("three_tasks")
+    @pytest.mark.parametrize(
+        ("chosen", "links", "tasks"),
+        [
+            ({}, ["2025", "2026"], ["new", "spring", "old"]),
+            (
+                {"created_at__year": "2026"},
+                ["< All dates", "January 2026", "February 2026", "March 2026"],
+                ["new", "spring"],
+            ),
+            (
+                {"created_at__year": "2026", "created_at__month": "3"},
+                ["< 2026", "March 1", "March 2"],
+                ["new"],
+            ),
+            (
+                {
+                    "created_at__year": "2026",
+                    "created_at__month": "2",
+                    "created_at__day": "27",
+                },
+                ["< February 2026", "February 27"],
+                ["spring"],
+            ),
+        ],
+    )
+    def test_lead_from_years_to_days(
+        self,
+        changelist: Callable[..., str],
+        chosen: dict[str, str],
+        links: list[str],
+        tasks: list[str],
+    ) -> None:
+        page = changelist(**chosen)
+
+        assert self.links(page) == links
+        assert task_ids(page) == tasks
+
+    def test_begin_where_there_is_a_choice(self, changelist: Callable[..., str]) -> None:
+        create("first", created_at=datetime(2026, 3, 2, tzinfo=timezone.utc))
+        create("last", created_at=datetime(2026, 3, 4, tzinfo=timezone.utc))
+
+        assert self.links(changelist()) == ["March 2", "March 3", "March 4"]
+
+    def test_of_no_tasks_are_none(self, changelist: Callable[..., str]) -> None:
+        assert self.links(changelist()) == []
+
+    @pytest.mark.usefixtures("three_tasks")
+    @pytest.mark.parametrize("year", ["x", "99999", "-1"])
+    def test_that_make_no_sense_lead_back(self, admin_client: Client, year: str) -> None:
+        response = admin_client.get(reverse(LIST_URL), {"created_at__year": year})
+
+        assert response.status_code == 302

@@ -1,0 +1,208 @@
+"""What stands above the list. The tasks of a day, a week and a month are told from each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+
+from octovid_django.admin import statistics
+from octovid_django.models import VideoTask
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+LIST_URL = "admin:octovid_django_videotask_changelist"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def page(admin_client: Client) -> Callable[[], str]:
+    def get() -> str:
+        return admin_client.get(reverse(LIST_URL)).content.decode()
+
+    return get
+
+
+def ended(hours_ago: float, status: str = "SUCCESS", **values: Any) -> VideoTask:
+    count = VideoTask.objects.count()
+    completed_at = NOW - timedelta(hours=hours_ago)
+    return VideoTask.objects.create(
+        task_id=f"cgt-{count}",
+        status=status,
+        completed_at=completed_at,
+        delivered_at=completed_at,
+        **values,
+    )
+
+
+def generated(hours_ago: float, seconds: int, **values: Any) -> VideoTask:
+    finished_at = NOW - timedelta(hours=hours_ago)
+    started_at = finished_at - timedelta(seconds=seconds)
+    return ended(hours_ago, finished_at=finished_at, started_at=started_at, **values)
+
+
+def table(page: str) -> list[list[str]]:
+    """The rows of the table: period, ended, succeeded, median time, 95th percentile, tokens."""
+    history = page.partition("octovid-history")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", history.partition("<tbody>")[2], re.DOTALL)
+    return [
+        [unescape(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in rows
+    ]
+
+
+class TestHistory:
+    def test_of_nothing_is_empty(self, page: Callable[[], str]) -> None:
+        assert table(page()) == [
+            ["24 hours", "0", "–", "–", "–", "0"],
+            ["7 days", "0", "–", "–", "–", "0"],
+            ["30 days", "0", "–", "–", "–", "0"],
+        ]
+
+    def test_tells_each_period_from_the_others(self, page: Callable[[], str]) -> None:
+        ended(1, total_tokens=1_000)
+        ended(2, "FAILURE")
+        ended(25, total_tokens=500)
+        ended(24 * 8, "LOST")
+        ended(24 * 31, total_tokens=9)
+
+        assert [row[:3] + row[5:] for row in table(page())] == [
+            ["24 hours", "2", "50.0 %", "1,000"],
+            ["7 days", "3", "66.7 %", "1,500"],
+            ["30 days", "4", "50.0 %", "1,500"],
+        ]
+
+    def test_ranks_the_times_that_generating_took(self, page: Callable[[], str]) -> None:
+        for seconds in range(1, 101):
+            generated(1, seconds)
+        ended(1)  # of which no times are known
+        ended(1, "FAILURE", started_at=NOW - timedelta(days=9), finished_at=NOW)
+
+        assert table(page())[0][3:5] == ["0:50", "1:35"]
+
+    def test_ranks_the_newest_of_too_many(
+        self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statistics, "SAMPLE", 3)
+        for hours_ago in range(1, 7):
+            generated(hours_ago, 60 * hours_ago)
+
+        assert table(page())[0][3] == "2:00"
+
+    def test_takes_the_submission_for_a_start_that_is_not_known(
+        self, page: Callable[[], str]
+    ) -> None:
+        ended(1, submitted_at=NOW - timedelta(seconds=70), finished_at=NOW)
+
+        assert table(page())[0][3] == "1:10"
+
+    def test_passes_over_a_clock_that_ran_backwards(self, page: Callable[[], str]) -> None:
+        generated(1, -60)
+
+        assert table(page())[0][3] == "–"
+
+
+class TestChart:
+    def bars(self, page: str) -> list[str]:
+        return [unescape(bar) for bar in re.findall(r"<rect [^>]*><title>(.*?)</title>", page)]
+
+    def test_has_the_ends_of_each_hour_by_outcome(self, page: Callable[[], str]) -> None:
+        for hours_ago, status in (
+            *((0, "SUCCESS"), (0.5, "SUCCESS"), (0.5, "LOST"), (2, "FAILURE")),
+            *((23, "SUCCESS"), (24, "SUCCESS")),
+        ):
+            ended(hours_ago, status)
+
+        text = page()
+
+        assert self.bars(text) == [
+            "5 p.m.: 1 succeeded",
+            "2 p.m.: 1 failed",
+            "4 p.m.: 2 succeeded",
+            "4 p.m.: 1 lost",
+        ]
+        assert "at most 3 in one" in text
+
+    def test_of_nothing_has_no_bars(self, page: Callable[[], str]) -> None:
+        assert self.bars(page()) == []
+
+    def test_is_of_the_time_zone_that_the_site_has(
+        self, page: Callable[[], str], settings: Any
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Shanghai"
+        ended(0)
+
+        assert self.bars(page()) == ["midnight: 1 succeeded"]
+
+
+class TestCounts:
+    def counts(self, page: str) -> dict[str, str]:
+        """By the query that shows those tasks: the status and the number."""
+        nav = page.partition("octovid-counts")[2].partition("</ul>")[0]
+        links = re.findall(r'href="[^"?]*\?([^"]*)">(.*?)</a>', nav)
+        return {query: re.sub("<[^>]+>", "", text) for query, text in links}
+
+    def test_link_to_the_tasks_of_each_status(
+        self, page: Callable[[], str], admin_client: Client
+    ) -> None:
+        ended(1)
+        ended(2)
+        VideoTask.objects.create(task_id="running", status="QUEUED")
+
+        counts = self.counts(page())
+
+        assert counts == {
+            "status__exact=QUEUED": "queued 1",
+            "status__exact=SUCCESS": "succeeded 2",
+        }
+        listed = admin_client.get(f"{reverse(LIST_URL)}?status__exact=QUEUED").context["cl"]
+        assert [task.task_id for task in listed.result_list] == ["running"]
+
+    def test_end_somewhere(self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(statistics, "MAX_COUNTED", 2)
+        for _ in range(3):
+            ended(1)
+
+        assert self.counts(page()) == {"status__exact=SUCCESS": "succeeded 2+"}
+
+    def test_come_with_the_rows(self, admin_client: Client) -> None:
+        task = ended(1)
+        url = reverse("admin:octovid_django_videotask_live")
+
+        answer = admin_client.get(url, {"ids": task.pk, "above": ""}).json()
+
+        assert "succeeded</span> 1" in answer["above"]
+        assert "above" not in admin_client.get(url, {"ids": task.pk}).json()
+
+
+class TestBanner:
+    def test_tells_of_links_that_die_soon(self, page: Callable[[], str]) -> None:
+        link = "https://cdn.example/video.mp4"
+        for minutes in (-1, 1, 59, 61):
+            ended(1, video_url=link, video_url_expires_at=NOW + timedelta(minutes=minutes))
+
+        text = page()
+
+        assert "The links of 2 videos die within the hour" in text
+        assert "?link=expiring" in text
+
+    def test_leads_to_the_ends_that_were_given_up(self, page: Callable[[], str]) -> None:
+        VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)
+
+        text = page()
+
+        assert "The end of 1 task was not delivered" in text
+        assert "?delivery=failed" in text
