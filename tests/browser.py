@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from django.test import Client
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -26,6 +27,11 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
+    def enter(self, site_url: str, client: Client) -> None:
+        """Be who has logged in by ``client``."""
+        self.driver.get(f"{site_url}/admin/login/")
+        self.driver.add_cookie({"name": "sessionid", "value": client.cookies["sessionid"].value})
+
     def text(self, selector: str) -> str:
         """The text that a reader sees of the first element of that kind, "" if there is none."""
         found = self.driver.find_elements(By.CSS_SELECTOR, selector)
@@ -38,6 +44,11 @@ class Browser:
         """Be the browser of somebody who prefers ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def narrow(self) -> None:
+        """Be a telephone."""
+        size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:
         """What has stood in the console since the last call: errors, and breaches of the CSP."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
 
 from octovid_django.models import VideoTask
@@ -88,6 +90,18 @@ def browser(live_server: LiveServer, tmp_path: Path) -> Iterator[Browser]:
     # A connection that outlives the test could not be closed without the test's database.
     wait_for(lambda: not _threads("process_request_thread"), 10, "connections are still open")
     assert complaints == []
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: LiveServer, admin_client: Client) -> Callable[..., None]:
+    """Open one of the admin's pages of tasks as a superuser: ``visit("change", task.pk)``."""
+
+    def visit(view: str, *arguments: int, client: Client = admin_client) -> None:
+        browser.enter(live_server.url, client)
+        path = reverse(f"admin:octovid_django_videotask_{view}", args=arguments)
+        browser.driver.get(live_server.url + path)
+
+    return visit
 
 
 def _threads(target: str) -> list[str]:

@@ -97,7 +97,9 @@ class TestTask:
 
         assert "cgt-1" in page
         assert "in progress" in page
-        assert re.search(r'<progress max="100" value="42" aria-label="[^"]+"></progress>', page)
+        assert re.search(
+            r'<progress [^>]*max="100" value="42" aria-label="[^"]+"></progress>', page
+        )
 
     def test_links_to_its_video_while_that_is_alive(
         self, page_of: Callable[[VideoTask], str]
@@ -175,6 +177,36 @@ class TestTask:
         assert "</textarea>&lt;script" not in page
         assert "\"onclick='alert" not in page
         assert escape(HOSTILE) in page
+
+
+@pytest.mark.urls("tests.urls_staff")
+class TestAnotherSite:
+    """A subclass with a column of its own, on a site beside Django's default one."""
+
+    @pytest.fixture
+    def get(self, admin_client: Client) -> Callable[..., Any]:
+        def get(name: str, *args: int) -> Any:
+            path = reverse(f"staff:octovid_django_videotask_{name}", args=args)
+            return admin_client.get(path)
+
+        return get
+
+    def test_has_the_column_in_its_list(self, get: Callable[..., Any]) -> None:
+        create(metadata={"product": 7})
+
+        assert columns(get("changelist").content.decode(), "product") == ["7"]
+
+    @pytest.mark.parametrize("name", ["changelist", "change", "video", "add"])
+    def test_links_to_nothing_elsewhere(self, get: Callable[..., Any], name: str) -> None:
+        ended = {"status": "SUCCESS", "completed_at": NOW}
+        expiring = {"video_url": LINK, "video_url_expires_at": NOW}
+        task = create(**ended, **expiring)
+        create("cgt-2", video_url=LINK, video_url_expires_at=NOW + timedelta(minutes=9))
+
+        page = get(name, *([task.pk] if name in ("change", "video") else [])).content.decode()
+
+        assert "/staff/octovid_django/videotask/" in page
+        assert "/admin/" not in re.sub(r'"/static/[^"]*"', "", page)
 
 
 class TestList:

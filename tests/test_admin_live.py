@@ -13,7 +13,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django.live_server_helper import LiveServer
 
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_tasks
@@ -53,8 +52,8 @@ class TestRows:
 
         assert "in progress" in cells["status_badge"]
         assert 'value="42"' in cells["progress_bar"]
-        assert cells["trouble"] == "&lt;b&gt;refused&lt;/b&gt;"
-        assert cells["video_link"] == "–"
+        assert ">&lt;b&gt;refused&lt;/b&gt;<" in cells["trouble"]
+        assert ">–<" in cells["video_link"]
         for name in ("status_badge", "progress_bar", "trouble", "video_link"):
             assert f'field-{name}">{cells[name]}</td>' in page
 
@@ -104,15 +103,9 @@ class TestRows:
 @pytest.mark.django_db(transaction=True)
 class TestPage:
     @pytest.fixture
-    def open_list(
-        self, browser: Browser, live_server: LiveServer, admin_client: Client
-    ) -> Callable[[], None]:
+    def open_list(self, browser: Browser, visit: Callable[..., None]) -> Callable[[], None]:
         def open_list() -> None:
-            browser.driver.get(f"{live_server.url}/admin/login/")
-            browser.driver.add_cookie(
-                {"name": "sessionid", "value": admin_client.cookies["sessionid"].value}
-            )
-            browser.driver.get(live_server.url + reverse(LIST_URL))
+            visit("changelist")
             browser.script("window.isSamePage = true")
 
         return open_list

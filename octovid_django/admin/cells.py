@@ -46,7 +46,8 @@ def status(task: VideoTask) -> SafeString:
 
 def progress(task: VideoTask) -> SafeString:
     return format_html(
-        '<progress max="100" value="{0}" aria-label="{1}"></progress> {0}&nbsp;%',
+        '<progress class="octovid-progress" max="100" value="{0}" aria-label="{1}"></progress>'
+        " {0}&nbsp;%",
         task.progress,
         _("progress"),
     )
@@ -77,7 +78,9 @@ def player(task: VideoTask, url: str) -> SafeString | None:
     """
     if not has_link(task):
         return None
-    return format_html('<video controls preload="none" src="{}"></video>', url)
+    return format_html(
+        '<video class="octovid-player" controls preload="none" src="{}"></video>', url
+    )
 
 
 def run_time(task: VideoTask) -> SafeString | str | None:

@@ -52,9 +52,11 @@
       .join(":");
   }
 
-  // In a row of the list, or on the page of one task.
+  // In a row of the list, or on the page of one task: ours are marked, fields have Django's class.
   const cellOf = (row, name) =>
-    row.querySelector(`.field-${name} .readonly`) || row.querySelector(`.field-${name}`);
+    row.querySelector(`[data-octovid-cell=${name}]`)?.parentElement ||
+    row.querySelector(`.field-${name} .readonly`) ||
+    row.querySelector(`.field-${name}`);
 
   function update(row, cells) {
     for (const [name, html] of Object.entries(cells)) {

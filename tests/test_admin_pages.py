@@ -1,0 +1,183 @@
+"""What an operator does and sees in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+from selenium.webdriver.support.select import Select
+
+from octovid_django.models import VideoTask
+from octovid_django.refresh import refresh_due
+from octovid_django.sandbox import Sandbox
+from tests.browser import Browser
+from tests.processes import wait_for
+
+Visit = Callable[..., None]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+    return VideoTask.objects.create(task_id=task_id, **values)
+
+
+def click(browser: Browser, selector: str) -> None:
+    browser.driver.find_element("css selector", selector).click()
+
+
+def wait_for_text(browser: Browser, text: str, selector: str = "#content") -> None:
+    wait_for(lambda: text in browser.text(selector), 15, lambda: browser.text(selector))
+
+
+def test_tasks_are_tracked_by_their_ids(browser: Browser, visit: Visit, sandbox: Sandbox) -> None:
+    first, second = sandbox.create(run_seconds=0), sandbox.create(run_seconds=0)
+    visit("add")
+    area = browser.driver.find_element("css selector", "textarea")
+    area.send_keys(f"{first}\nnot an id\n{second}")
+    click(browser, "input[type=submit]")
+
+    wait_for_text(browser, "holds white space")
+    assert "2 tasks are tracked now." in browser.text(".messagelist")
+    area = browser.driver.find_element("css selector", "textarea")
+    assert area.get_property("value").strip() == "not an id"
+
+    assert refresh_due().completed == 2
+
+
+def test_an_action_is_done_to_the_selected_tasks(browser: Browser, visit: Visit) -> None:
+    now = timezone.now()
+    create("cgt-1", next_poll_at=now)
+    other = create("cgt-2", next_poll_at=now)
+    visit("changelist")
+    click(browser, f"input[name=_selected_action][value='{other.pk}']")
+    Select(browser.driver.find_element("name", "action")).select_by_value("stop_tracking")
+    click(browser, "button[name=index]")
+
+    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
+    assert VideoTask.objects.untracked().get() == other
+
+
+def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, visit: Visit) -> None:
+    task = create(next_poll_at=timezone.now())
+    visit("change", task.pk)
+
+    click(browser, "button[value=stop_tracking]")
+    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
+    assert browser.text(".field-trouble .readonly") == "Tracking was stopped."
+
+    click(browser, "button[value=track_again]")
+    wait_for_text(browser, "1 task is tracked again.", ".messagelist")
+    assert VideoTask.objects.due().get() == task
+
+
+def test_who_may_only_look_is_offered_nothing_else(
+    browser: Browser, visit: Visit, client: Client
+) -> None:
+    task = create()
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
+    client.force_login(user)
+
+    visit("changelist", client=client)
+    options = browser.driver.find_elements("css selector", "select[name=action] option")
+    assert [each.get_property("value") for each in options if each.get_property("value")] == [
+        "export_csv",
+        "export_json",
+    ]
+    visit("change", task.pk, client=client)
+    assert not browser.driver.find_elements(
+        "css selector", "#content .octovid-actions, #content [type=submit]"
+    )
+
+
+def test_a_link_that_dies_on_screen_is_taken_away(browser: Browser, visit: Visit) -> None:
+    task = create(
+        status="SUCCESS",
+        video_url="https://cdn.example/video.mp4",
+        video_url_expires_at=timezone.now() + timedelta(seconds=6),
+    )
+    visit("change", task.pk)
+    assert browser.text("[data-octovid-until]").startswith("0:0")
+    assert browser.driver.find_elements("css selector", "video")
+
+    wait_for(lambda: not browser.driver.find_elements("css selector", "video"), 20, "no player")
+    assert browser.text(".field-video_link .readonly") == "expired"
+
+
+HOSTILE = {
+    "script": "<script>document.title = 'pwned'</script>",
+    "image": "<img src=x onerror=\"document.title='pwned'\">",
+    "attribute": "\" onmouseover=\"document.title='pwned'\" '",
+    "right-to-left": "\u202e\u2067gnp.exe",
+    "endless": "x" * 10_000,
+    "javascript": "javascript:document.title='pwned'",
+    "data": "data:text/html,<script>document.title='pwned'</script>",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_what_others_sent_is_text_and_keeps_its_place(
+    browser: Browser, visit: Visit, text: str
+) -> None:
+    """In every field that the gateway or the site fills, on every page, live ones included."""
+    short = text[:64]
+    task = create(
+        fail_reason=text,
+        upstream_status=short,
+        video_url=text,
+        resolution=short,
+        ratio=short,
+        payload={text: [text]},
+        metadata={text: text},
+        last_error=text,
+        delivery_error=text,
+        next_poll_at=timezone.now(),
+    )
+    for view, arguments in (("changelist", []), ("change", [task.pk])):
+        visit(view, *arguments)
+        title = browser.script("return document.title")
+        VideoTask.objects.update(progress=task.pk % 50 + len(view))
+        progress = str(task.pk % 50 + len(view))
+        wait_for_text(browser, progress, ".field-progress_bar")
+
+        trouble = browser.text("td.field-trouble, .field-trouble .readonly")
+        assert trouble.removesuffix("…") in " ".join(text.split())
+        assert browser.script("return document.title") == title != "pwned"
+        assert not browser.driver.find_elements("css selector", "[src=x], [href^='javascript:']")
+        assert not browser.driver.find_elements("css selector", "[href^='data:'], [src^='data:']")
+        assert browser.script("return document.documentElement.scrollWidth <= window.innerWidth"), (
+            "the page is no wider than the window"
+        )
+    area = browser.driver.find_element("css selector", "textarea[name=metadata]")
+    assert json.loads(area.get_property("value")) == {text: text}
+
+
+@pytest.mark.parametrize("view", ["changelist", "change", "add"])
+def test_a_narrow_screen_is_enough(browser: Browser, visit: Visit, view: str) -> None:
+    task = create(status="SUCCESS", completed_at=timezone.now(), fail_reason="x" * 300)
+    browser.narrow()
+    visit(view, *([task.pk] if view == "change" else []))
+
+    assert browser.script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_nothing_moves_for_those_who_cannot_bear_it(browser: Browser, visit: Visit) -> None:
+    create(status="IN_PROGRESS", next_poll_at=timezone.now())
+    visit("changelist")
+
+    moving = browser.script(
+        "return [...document.querySelectorAll('#content *')].filter((element) => {"
+        "  const style = getComputedStyle(element);"
+        "  return style.animationName !== 'none' && [...element.classList].some("
+        "    (name) => name.startsWith('octovid'));"
+        "}).length"
+    )
+    assert moving == 0
+    assert browser.script("return document.querySelector('#octovid-live').ariaLive") == "polite"
