@@ -92,9 +92,8 @@ def test_who_may_only_look_is_offered_nothing_else(
         "export_json",
     ]
     visit("change", task.pk, client=client)
-    assert not browser.driver.find_elements(
-        "css selector", "#content .octovid-actions, #content [type=submit]"
-    )
+    offered = "#content .octovid-actions, #content [type=submit]"
+    assert not browser.driver.find_elements("css selector", offered)
 
 
 def test_a_link_that_dies_on_screen_is_taken_away(browser: Browser, visit: Visit) -> None:

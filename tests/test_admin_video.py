@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import time_machine
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils.html import escape
 
@@ -120,6 +121,22 @@ class TestAtTheGateway:
         [request] = gateway.requests
         assert request.line == "GET /v1/videos/cgt-1/content HTTP/1.1"
         assert request.headers["authorization"] == "Bearer sk-0123456789"
+
+    def test_is_streamed_under_asgi_as_it_comes(
+        self, admin_user: User, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(200, b"mp4" * 100_000, Content_Type="video/mp4")
+
+        async def get() -> list[bytes]:
+            client = AsyncClient()
+            await client.aforce_login(admin_user)
+            response = await client.get(video_url(task))
+            return [chunk async for chunk in response.streaming_content]
+
+        chunks = async_to_sync(get)()
+
+        assert len(chunks) > 1
+        assert b"".join(chunks) == b"mp4" * 100_000
 
     def test_is_streamed_in_parts(
         self, admin_client: Client, gateway: Gateway, task: VideoTask

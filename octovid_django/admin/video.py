@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import requests
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -87,7 +90,9 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
         answer.close()
         response = HttpResponse(status=answer.status_code)
     else:
-        response = StreamingHttpResponse(_chunks(answer), status=answer.status_code)
+        is_async = isinstance(request, ASGIRequest)
+        chunks = _async_chunks(answer) if is_async else _chunks(answer)
+        response = StreamingHttpResponse(chunks, status=answer.status_code)
     kind = answer.headers.get("Content-Type", "")
     response["Content-Type"] = kind if kind.startswith("video/") else "application/octet-stream"
     response["X-Content-Type-Options"] = "nosniff"
@@ -95,6 +100,17 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
         if name in answer.headers:
             response[name] = answer.headers[name]
     return response
+
+
+async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
+    """The same under ASGI, where Django would hold the whole video in memory otherwise."""
+    chunks = answer.iter_content(CHUNK_BYTES)
+    read = sync_to_async(partial(next, chunks, b""), thread_sensitive=False)
+    try:
+        while chunk := await read():
+            yield chunk
+    finally:
+        answer.close()
 
 
 def _chunks(answer: requests.Response) -> Iterator[bytes]:
