@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
@@ -34,14 +35,19 @@ def validate_task_id(task_id: object) -> str:
         OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
     """
     if not isinstance(task_id, str) or not task_id:
-        raise OctovidTaskIdError("a task id is a string of at least one character")
+        raise OctovidTaskIdError(gettext("a task id is a string of at least one character"))
     if len(task_id) > MAX_TASK_ID_LENGTH:
         raise OctovidTaskIdError(
-            f"the task id {task_id[:20]}… has {len(task_id)} characters, "
-            f"the gateway's have at most {MAX_TASK_ID_LENGTH}"
+            gettext(
+                "the task id %(start)s… has %(length)d characters, "
+                "the gateway's have at most %(max)d"
+            )
+            % {"start": task_id[:20], "length": len(task_id), "max": MAX_TASK_ID_LENGTH}
         )
     if not task_id.isprintable() or " " in task_id:
-        raise OctovidTaskIdError(f"the task id {task_id!r} holds white space or control characters")
+        raise OctovidTaskIdError(
+            gettext("the task id %(id)r holds white space or control characters") % {"id": task_id}
+        )
     return task_id
 
 
@@ -52,16 +58,24 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
         OctovidMetadataError: It is not a dict, holds what JSON does not, or is nested too deep.
     """
     if not isinstance(metadata, dict):
-        raise OctovidMetadataError(f"metadata is a dict, not {type(metadata).__name__}")
+        raise OctovidMetadataError(
+            gettext("metadata is a dict, not %(type)s") % {"type": type(metadata).__name__}
+        )
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         text.encode()  # not with half a surrogate pair
     except (TypeError, ValueError, RecursionError) as error:
-        raise OctovidMetadataError(f"metadata is not JSON: {error}") from None
+        raise OctovidMetadataError(
+            gettext("metadata is not JSON: %(error)s") % {"error": error}
+        ) from None
     if _ESCAPED_NUL.search(text):
-        raise OctovidMetadataError("metadata holds a NUL character, which databases refuse")
+        raise OctovidMetadataError(
+            gettext("metadata holds a NUL character, which databases refuse")
+        )
     if _nesting(metadata) > MAX_NESTING:
-        raise OctovidMetadataError(f"metadata is nested more than {MAX_NESTING} levels deep")
+        raise OctovidMetadataError(
+            gettext("metadata is nested more than %(max)d levels deep") % {"max": MAX_NESTING}
+        )
     return metadata
 
 
