@@ -25,7 +25,8 @@ LIST_URL = "admin:octovid_django_videotask_changelist"
 
 
 def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
-    values.setdefault("next_poll_at", timezone.now())
+    is_final = values.get("status") == "SUCCESS"
+    values.setdefault("next_poll_at", None if is_final else timezone.now())
     return VideoTask.objects.create(task_id=task_id, **values)
 
 
@@ -235,3 +236,19 @@ class TestPage:
 
         assert browser.text("td.field-trouble") == hostile
         assert browser.script("return document.title") != "pwned"
+
+    def test_leaves_alone_what_has_not_changed(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        create(status="IN_PROGRESS", progress=10)
+        create("cgt-2", status="SUCCESS", completed_at=timezone.now(), video_url="https://a.b/c")
+        open_list()
+        browser.script(
+            "document.querySelector('td.field-video_link a').focus();"
+            "document.querySelector('[role=alert]').isSame = true"
+        )
+        VideoTask.objects.filter(task_id="cgt-1").update(progress=70)
+        wait_for(lambda: "70" in browser.text("td.field-progress_bar"), 15, "an update")
+
+        assert browser.script("return document.activeElement.textContent") == "Watch"
+        assert browser.script("return document.querySelector('[role=alert]').isSame")

@@ -64,6 +64,7 @@ else:
 
 
 MAX_LIVE_ROWS = 500
+TEMPLATES = "admin/octovid_django/videotask"
 
 Cell = SafeString | str | None
 
@@ -167,8 +168,8 @@ class VideoTaskAdmin(TaskAdmin):
     )
 
     # Where django-unfold shows what Django's own pages show beside the object tools.
-    list_before_template = "admin/octovid_django/videotask/overview.html"
-    change_form_outer_before_template = "admin/octovid_django/videotask/task_actions.html"
+    list_before_template = f"{TEMPLATES}/overview.html"
+    change_form_outer_before_template = f"{TEMPLATES}/task_actions.html"
 
     class Media:
         css = {"all": ["octovid_django/admin.css"]}
@@ -324,8 +325,7 @@ class VideoTaskAdmin(TaskAdmin):
     ) -> TemplateResponse:
         request.current_app = self.admin_site.name
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        template = f"admin/octovid_django/videotask/{name}.html"
-        return TemplateResponse(request, template, context, status=status)
+        return TemplateResponse(request, f"{TEMPLATES}/{name}.html", context, status=status)
 
     def _url(self, name: str, *args: object) -> str:
         return self._url_of(f"octovid_django_videotask_{name}", *args)
@@ -363,8 +363,11 @@ class VideoTaskAdmin(TaskAdmin):
         tasks = self.get_queryset(request).filter(pk__in=pks)
         answer: dict[str, Any] = {"rows": {task.pk: self._live_cells(task) for task in tasks}}
         if "above" in request.GET:
-            template = "admin/octovid_django/videotask/above.html"
-            answer["above"] = render_to_string(template, {"above": self._above(request)}, request)
+            above = self._above(request)
+            answer["above"] = {
+                name: render_to_string(f"{TEMPLATES}/{name}.html", above, request)
+                for name in ("problems", "counts")
+            }
         return JsonResponse(answer)
 
     def _live_cells(self, task: VideoTask) -> dict[str, str]:

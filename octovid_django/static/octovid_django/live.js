@@ -16,7 +16,7 @@
     numeric: "auto",
     style: "short",
   });
-  const above = document.getElementById("octovid-above");
+  const above = [...document.querySelectorAll("[data-octovid-above]")];
   let interval = INTERVAL;
   let timer = null;
 
@@ -64,10 +64,17 @@
     }
   }
 
+  // What has not changed is left alone: a video plays on, a link keeps the focus, an alert is not
+  // read out again.
   function show(element, html) {
-    if (element && element.octovidHtml !== html) {
-      element.octovidHtml = html;
-      element.innerHTML = html;
+    if (!element || element.octovidHtml === html) {
+      return;
+    }
+    element.octovidHtml = html;
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    if (template.innerHTML !== element.innerHTML) {
+      element.replaceChildren(template.content);
     }
   }
 
@@ -95,7 +102,7 @@
   async function look() {
     const ids = badges().map((badge) => badge.dataset.octovidTask).slice(0, MOST_ROWS);
     try {
-      const query = `ids=${ids.join(",")}${above ? "&above" : ""}`;
+      const query = `ids=${ids.join(",")}${above.length ? "&above" : ""}`;
       const response = await fetch(`${note.dataset.url}?${query}`, {
         headers: { Accept: "application/json" },
         redirect: "error", // to the login
@@ -105,7 +112,7 @@
       }
       const answer = await response.json();
       apply(answer.rows);
-      show(above, answer.above);
+      above.forEach((element) => show(element, answer.above[element.dataset.octovidAbove]));
       interval = INTERVAL;
     } catch {
       note.dataset.isLost = "true";
