@@ -11,7 +11,6 @@ from typing import Any
 from django.test import Client
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -34,11 +33,11 @@ class Browser:
 
     def text(self, selector: str) -> str:
         """The text that a reader sees of the first element of that kind, "" if there is none."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return found[0].text if found else ""
+        found = "document.querySelector(arguments[0])?.innerText.trim() ?? ''"
+        return str(self.script(f"return {found}", selector))
 
-    def script(self, code: str) -> Any:
-        return self.driver.execute_script(code)
+    def script(self, code: str, *arguments: object) -> Any:
+        return self.driver.execute_script(code, *arguments)
 
     def prefer(self, theme: str) -> None:
         """Be the browser of somebody who prefers ``light`` or ``dark``."""

@@ -240,8 +240,8 @@ class TestPage:
     def test_leaves_alone_what_has_not_changed(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
-        create(status="IN_PROGRESS", progress=10)
         create("cgt-2", status="SUCCESS", completed_at=timezone.now(), video_url="https://a.b/c")
+        create(status="IN_PROGRESS", progress=10)
         open_list()
         browser.script(
             "document.querySelector('td.field-video_link a').focus();"
