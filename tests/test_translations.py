@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 import octovid_django
 from octovid_django.models import VideoTask
@@ -25,6 +25,7 @@ from octovid_django.models import VideoTask
 PACKAGE = Path(octovid_django.__file__).parent
 CATALOGUES = sorted(PACKAGE.glob("locale/*/LC_MESSAGES/django.po"))
 UNTRANSLATED = {"Django", "OctopusX", "CSV", "JSON", "cgt", "refused", "dark", "https", "null"}
+UNTRANSLATED |= {"Select", "Filter", "option"}  # Django 6.1's own
 UNTRANSLATED |= {"metadata", "payload", "running", "OCTOVID", "manage", "qcluster", "migrate"}
 
 needs_gettext = pytest.mark.skipif(
@@ -69,11 +70,12 @@ def test_every_catalogue_is_compiled(path: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def chinese(admin_client: Client) -> Callable[..., str]:
-    """What is read on a page by those whose browser asks for Chinese."""
+    """What is read on a page in Chinese."""
 
     def read(view: str, *arguments: int) -> str:
         path = reverse(f"admin:octovid_django_videotask_{view}", args=arguments)
-        page = admin_client.get(path, headers={"accept-language": "zh-hans"}).content.decode()
+        with translation.override("zh-hans"):
+            page = admin_client.get(path).content.decode()
         page = re.split(r'<\w+ id="(?:content|footer)"[^>]*>', page)[1]
         page = re.sub(r"<(script|style|textarea|pre)\b.*?</\1>", " ", page, flags=re.DOTALL)
         labels = re.findall(r'(?:aria-label|title|data-lost|placeholder)="([^"]*)"', page)
@@ -84,11 +86,7 @@ def chinese(admin_client: Client) -> Callable[..., str]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("view", ["changelist", "change", "add", "video"])
-def test_a_page_is_in_one_language(chinese: Callable[..., str], view: str, settings: Any) -> None:
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "django.middleware.locale.LocaleMiddleware",
-    ]
+def test_a_page_is_in_one_language(chinese: Callable[..., str], view: str) -> None:
     now = timezone.now()
     times = {"submitted_at": now, "started_at": now, "finished_at": now, "polled_at": now}
     ended = {"completed_at": now, "delivered_at": now}

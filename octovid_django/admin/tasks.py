@@ -292,7 +292,8 @@ class VideoTaskAdmin(TaskAdmin):
         if action is None:
             raise PermissionDenied
         tasks = self.get_queryset(request).filter(pk=task.pk)
-        response = cast("HttpResponseBase | None", action[0](self, request, tasks))
+        function = action[0] if isinstance(action, tuple) else action.func  # since Django 6.1
+        response = cast("HttpResponseBase | None", function(self, request, tasks))
         return response or HttpResponseRedirect(self._url("change", quote(task.pk)))
 
     def _task(self, request: HttpRequest, object_id: str) -> VideoTask:
