@@ -160,7 +160,8 @@ def test_what_others_sent_is_text_and_keeps_its_place(
 
 @pytest.mark.parametrize("view", ["changelist", "change", "add"])
 def test_a_narrow_screen_is_enough(browser: Browser, visit: Visit, view: str) -> None:
-    task = create(status="SUCCESS", completed_at=timezone.now(), fail_reason="x" * 300)
+    ended = {"status": "SUCCESS", "completed_at": timezone.now(), "total_tokens": 10**12}
+    task = create(fail_reason="x" * 300, **ended)
     browser.narrow()
     visit(view, *([task.pk] if view == "change" else []))
 
