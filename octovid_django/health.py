@@ -15,11 +15,15 @@ from django_q.models import Schedule
 from octovid_django import schedules
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidSettingsError
-from octovid_django.models import OVERDUE_AFTER, VideoTask
-from octovid_django.pause import gateway_state
+from octovid_django.models import OVERDUE_AFTER, GatewayState, VideoTask, VideoTaskQuerySet
+from octovid_django.pause import ACCOUNT
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
+
+
+MAX_COUNTED = 10_000
+"""Tasks that are counted; whether there are more makes no difference to what is to be done."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,18 @@ class Problem:
     """What it is and what to do, in one line, in the active language."""
 
 
-def problems() -> list[Problem]:
-    """Return what is wrong now, the gravest first; nothing is what it should be."""
-    found = [_settings(), _schedule(), _paused() or _overdue(), _abandoned(), _undelivered()]
+def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
+    """Return what is wrong now, the gravest first; nothing is what it should be.
+
+    Args:
+        tasks: Whose tasks to look at; all where it is not given.
+    """
+    if tasks is None:
+        tasks = VideoTask.objects.all()
+    found = [
+        *(_settings(), _schedule(), _paused() or _overdue(tasks)),
+        *(_abandoned(tasks), _undelivered(tasks)),
+    ]
     return [problem for problem in found if problem]
 
 
@@ -65,8 +78,8 @@ def _schedule() -> Problem | None:
 
 
 def _paused() -> Problem | None:
-    state = gateway_state()
-    if not state.pause_count or not state.paused_until:
+    state = GatewayState.objects.filter(name=ACCOUNT).first()
+    if state is None or not state.pause_count or not state.paused_until:
         return None
     is_any_polled = VideoTask.objects.tracked().exists()
     if not state.is_paused and not is_any_polled:
@@ -79,35 +92,35 @@ def _paused() -> Problem | None:
     )
 
 
-def _overdue() -> Problem | None:
+def _overdue(tasks: VideoTaskQuerySet) -> Problem | None:
     message = ngettext_lazy(
         "%(count)d task is overdue: nothing refreshes. Is “manage.py qcluster” running?",
         "%(count)d tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?",
         "count",
     )
-    return _counted("overdue", VideoTask.objects.overdue(), message)
+    return _counted("overdue", tasks.overdue(), message)
 
 
-def _abandoned() -> Problem | None:
+def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:
     message = ngettext_lazy(
         "The end of %(count)d task was not delivered: its receivers kept on failing.",
         "The ends of %(count)d tasks were not delivered: their receivers kept on failing.",
         "count",
     )
-    return _counted("abandoned", VideoTask.objects.abandoned(), message)
+    return _counted("abandoned", tasks.abandoned(), message)
 
 
-def _undelivered() -> Problem | None:
+def _undelivered(tasks: VideoTaskQuerySet) -> Problem | None:
     late = timezone.now() - OVERDUE_AFTER
     message = ngettext_lazy(
         "The end of %(count)d task waits to be delivered. Is “manage.py qcluster” running?",
         "The ends of %(count)d tasks wait to be delivered. Is “manage.py qcluster” running?",
         "count",
     )
-    waiting = VideoTask.objects.undelivered().filter(next_delivery_at__lte=late)
+    waiting = tasks.undelivered().filter(next_delivery_at__lte=late)
     return _counted("undelivered", waiting, message)
 
 
 def _counted(code: str, tasks: QuerySet[VideoTask], message: StrPromise) -> Problem | None:
-    count = tasks.count()
+    count = tasks.order_by()[:MAX_COUNTED].count()
     return Problem(code, message % {"count": count}) if count else None

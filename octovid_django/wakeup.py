@@ -11,12 +11,15 @@ from octovid_django.conf import Q_OPTIONS, octovid_settings
 logger = logging.getLogger(__name__)
 
 
-def wake(function: str, *args: int | list[int]) -> None:
+def wake(function: str, *args: int | list[int]) -> bool:
     """Have a worker call ``function``. It never raises: a lost call costs time, never data.
 
     Args:
         function: The dotted path of one of ``octovid_django.tasks``.
         args: Its arguments.
+
+    Returns:
+        Whether the broker took the call.
     """
     try:
         cluster = octovid_settings.CLUSTER
@@ -25,3 +28,5 @@ def wake(function: str, *args: int | list[int]) -> None:
         logger.exception(
             "No worker could be woken up for %s: the next tick does its work", function
         )
+        return False
+    return True

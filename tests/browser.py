@@ -33,8 +33,11 @@ class Browser:
 
     def text(self, selector: str) -> str:
         """The text that a reader sees of the first element of that kind, "" if there is none."""
-        found = "document.querySelector(arguments[0])?.innerText.trim() ?? ''"
-        return str(self.script(f"return {found}", selector))
+        code = """
+            const found = document.querySelector(arguments[0]);
+            return found && found.checkVisibility() ? found.innerText.trim() : "";
+        """
+        return str(self.script(code, selector))
 
     def script(self, code: str, *arguments: object) -> Any:
         return self.driver.execute_script(code, *arguments)
@@ -44,10 +47,19 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
+    def before_every_page(self, code: str) -> None:
+        """Run a script before those of each page."""
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": code})
+
     def narrow(self) -> None:
         """Be a telephone."""
         size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def is_within_screen(self) -> bool:
+        """Whether the page is no wider than the screen, so that nobody has to scroll sideways."""
+        root = "document.documentElement"
+        return bool(self.script(f"return {root}.scrollWidth <= {root}.clientWidth"))
 
     def complaints(self) -> list[str]:
         """What has stood in the console since the last call: errors, and breaches of the CSP."""

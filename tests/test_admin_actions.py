@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from octovid_django import tasks as q2_tasks
+from octovid_django.admin import VideoTaskAdmin
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
@@ -69,6 +73,17 @@ class TestLookingNow:
         task.refresh_from_db()
         assert task.status == "SUCCESS"
         assert history(task) == ["Had the gateway asked."]
+
+    def test_is_not_promised_where_nobody_was_told(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1")
+        monkeypatch.setattr(Conf, "ORM", "a database that is not there")
+
+        assert run(admin_client, "refresh_now", [task]) == [
+            "0 tasks will be looked at in a moment.",
+            "1 task was not handed over: django-q2's broker does not answer.",
+        ]
 
     def test_takes_a_selection_of_thousands(self, admin_client: Client) -> None:
         VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_200))
@@ -205,6 +220,31 @@ class TestPageOfATask:
 
     def test_of_a_task_that_is_gone_is_not_found(self, admin_client: Client) -> None:
         assert self.post(admin_client, VideoTask(pk=404), "refresh_now").status_code == 404
+
+    def test_needs_the_permission_to_change_that_task(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = ended()
+        monkeypatch.setattr(
+            VideoTaskAdmin,
+            "has_change_permission",
+            lambda self, request, obj=None: obj is None or obj.pk != task.pk,
+        )
+
+        assert self.post(admin_client, task, "send_signals_again").status_code == 403
+        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
+        assert "Look now" not in admin_client.get(url).content.decode()
+
+    def test_keeps_the_filters_of_the_list(self, admin_client: Client) -> None:
+        task = ended()
+        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
+        filters = "?_changelist_filters=status__exact%3DSUCCESS"
+        page = admin_client.get(url + filters).content.decode()
+        (action,) = re.findall(r'<form class="octovid-actions" [^>]*action="([^"]*)"', page)
+
+        response = admin_client.post(unescape(action), {"action": "refresh_now"})
+
+        assert response["Location"] == url + filters
 
     def test_needs_the_permission_to_change(self, client: Client) -> None:
         user = User.objects.create_user("viewer", is_staff=True)

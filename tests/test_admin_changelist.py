@@ -169,6 +169,10 @@ class TestDates:
         assert self.links(page) == links
         assert task_ids(page) == tasks
 
+    @pytest.mark.usefixtures("three_tasks")
+    def test_are_in_their_own_order(self, changelist: Callable[..., str]) -> None:
+        assert task_ids(changelist(created_at__year="2026", o="1")) == ["new", "spring"]
+
     def test_begin_where_there_is_a_choice(self, changelist: Callable[..., str]) -> None:
         create("first", created_at=datetime(2026, 3, 2, tzinfo=timezone.utc))
         create("last", created_at=datetime(2026, 3, 4, tzinfo=timezone.utc))
@@ -177,6 +181,22 @@ class TestDates:
 
     def test_of_no_tasks_are_none(self, changelist: Callable[..., str]) -> None:
         assert self.links(changelist()) == []
+
+    @pytest.mark.usefixtures("three_tasks")
+    @pytest.mark.parametrize(
+        "query",
+        [
+            {"created_at__month": "2"},
+            {"created_at__month": "0"},
+            {"created_at__year": "2026", "created_at__day": "31"},
+            {"created_at__month": "2", "created_at__day": "31"},
+        ],
+    )
+    def test_that_are_none_are_shown_as_none(
+        self, changelist: Callable[..., str], query: dict[str, str]
+    ) -> None:
+        choices = (["2025", "2026"], ["February 2026", "March 2026"])
+        assert self.links(changelist(**query))[-2:] in choices
 
     @pytest.mark.usefixtures("three_tasks")
     @pytest.mark.parametrize("year", ["x", "99999", "-1"])

@@ -76,7 +76,7 @@ def test_the_link_is_the_sites_own(admin_client: Client, task: VideoTask, kind: 
     assert "secret" not in text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", "＝1"])
 def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
     task = VideoTask.objects.create(task_id="cgt-1", fail_reason=text)
 
@@ -84,6 +84,12 @@ def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
     (row,) = csv.DictReader(io.StringIO(content, newline=""))
 
     assert row["fail_reason"] == f"'{text}"
+
+
+def test_a_signed_link_among_the_words_is_cut(admin_client: Client) -> None:
+    task = VideoTask.objects.create(task_id="cgt-1", fail_reason=f"cannot copy {LINK}")
+
+    assert "secret" not in export(admin_client, "csv", task).content.decode()
 
 
 def test_who_may_look_may_export(client: Client, task: VideoTask) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from octovid_django.delivery import deliver
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_tasks
 from octovid_django.sandbox import Sandbox
@@ -145,6 +147,13 @@ class TestPage:
         assert f"{task.task_id}: succeeded" in browser.text("#octovid-live")
         assert browser.script("return window.isSamePage")
 
+        assert deliver(task.pk)
+        wait_for(
+            lambda: not browser.driver.find_elements("css selector", "[data-octovid-active]"),
+            15,
+            "the delivery",
+        )
+        wait_for(lambda: browser.text(".octovid-history tbody td") == "1", 15, "the statistics")
         count = self.requests(browser)
         self.wait_in_browser(browser, 3)
         assert self.requests(browser) == count, "all have ended: nothing is asked any more"
@@ -205,13 +214,63 @@ class TestPage:
         cookie = browser.driver.get_cookie("sessionid")
         browser.driver.delete_all_cookies()
 
-        wait_for(lambda: "connection is lost" in browser.text("#octovid-live"), 15, "a message")
+        wait_for(lambda: "connection is lost" in browser.text("#octovid-lost"), 15, "a message")
         browser.driver.add_cookie(cookie)
         VideoTask.objects.update(progress=70)
 
         wait_for(lambda: "70" in browser.text(".field-progress_bar"), 20, "progress")
-        assert browser.text("#octovid-live") == ""
+        assert browser.text("#octovid-lost") == ""
         browser.complaints()  # of the browser itself, about the answers that were none
+
+    def test_tells_that_a_task_was_deleted_and_asks_about_it_no_more(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        create(status="IN_PROGRESS")
+        open_list()
+        VideoTask.objects.all().delete()
+
+        wait_for(lambda: browser.text("td.field-status_badge") == "deleted", 15, "the badge")
+        self.wait_in_browser(browser, 3)  # once more, for the statistics
+        count = self.requests(browser)
+        self.wait_in_browser(browser, 3)
+        assert self.requests(browser) == count
+
+    @pytest.mark.parametrize("skew", [-300, 300])
+    def test_goes_by_the_clock_of_the_server(
+        self, browser: Browser, open_list: Callable[[], None], visit: Callable[..., None], skew: int
+    ) -> None:
+        now = timezone.now()
+        task = create(
+            status="SUCCESS",
+            completed_at=now - timedelta(minutes=2),
+            polled_at=now,
+            video_url="https://a.b/c",
+            video_url_expires_at=now + timedelta(seconds=7),
+        )
+        browser.before_every_page(
+            f"const now = Date.now.bind(Date); Date.now = () => now() + {skew * 1000};"
+        )
+        visit("change", task.pk)
+
+        assert re.search(r"^\d sec. ago", browser.text(".field-looks .readonly"))
+        wait_for(lambda: not browser.driver.find_elements("css selector", "video"), 20, "no player")
+        assert self.requests(browser) < 5
+
+    def test_says_nothing_of_what_it_shows_but_reads_it_out(
+        self, browser: Browser, open_list: Callable[[], None]
+    ) -> None:
+        for number in range(5):
+            create(f"cgt-{number}", status="IN_PROGRESS")
+        open_list()
+        place = browser.script("return document.querySelector('td').getBoundingClientRect().top")
+        VideoTask.objects.update(status="QUEUED")
+        wait_for(lambda: browser.text("td.field-status_badge") == "queued", 15, "the badge")
+
+        said = browser.script("return document.querySelector('#octovid-live').textContent")
+        assert said.count(": queued") == 3
+        assert said.endswith("; and 2 more")
+        top = browser.script("return document.querySelector('td').getBoundingClientRect().top")
+        assert top == place, "nothing jumps under the pointer"
 
     def test_shows_times_relative_to_now(
         self, browser: Browser, open_list: Callable[[], None], sandbox: Sandbox
@@ -220,7 +279,7 @@ class TestPage:
         refresh_tasks([task])
         open_list()
 
-        assert re.search(r"(now|ago) · in 1\d sec", browser.text("td.field-looks"))
+        assert re.search(r"^\d+ sec. ago · next: in 1\d sec", browser.text("td.field-looks"))
         before = browser.text(".field-run_time")
         wait_for(lambda: browser.text(".field-run_time") != before, 5, "the clock goes on")
 

@@ -13,7 +13,7 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
-from octovid_django.admin import statistics
+from octovid_django.admin import VideoTaskAdmin, statistics
 from octovid_django.models import VideoTask
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
@@ -182,7 +182,7 @@ class TestCounts:
         task = ended(1)
         url = reverse("admin:octovid_django_videotask_live")
 
-        answer = admin_client.get(url, {"ids": task.pk, "above": ""}).json()
+        answer = admin_client.get(url, {"ids": task.pk, "above": "counts"}).json()
 
         assert "succeeded</span> 1" in answer["above"]["counts"]
         assert "above" not in admin_client.get(url, {"ids": task.pk}).json()
@@ -198,6 +198,29 @@ class TestBanner:
 
         assert "The links of 2 videos die within the hour" in text
         assert "?link=expiring" in text
+
+    def test_is_about_the_tasks_that_its_reader_may_see(
+        self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)
+
+        def nothing(self: VideoTaskAdmin, request: object) -> Any:
+            return VideoTask.objects.filter(task_id="another").distinct()
+
+        monkeypatch.setattr(VideoTaskAdmin, "get_queryset", nothing)
+
+        text = page()
+
+        assert "was not delivered" not in text
+        assert table(text)[0][:2] == ["24 hours", "0"]
+
+    def test_leads_nowhere_without_the_filter(
+        self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(VideoTaskAdmin, "list_filter", ("status",))
+        VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)
+
+        assert "Show them" not in page()
 
     def test_leads_to_the_ends_that_were_given_up(self, page: Callable[[], str]) -> None:
         VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,33 @@ def test_says_what_is_known(admin_client: Client) -> None:
 
     assert told(response) == ["1 task is tracked now.", "Known already: cgt-1"]
     assert VideoTask.objects.get(task_id="cgt-1").status == "SUCCESS"
+
+
+def test_says_which_are_tracked_no_longer(admin_client: Client) -> None:
+    VideoTask.objects.create(task_id="cgt-1", status="LOST")
+
+    assert told(post(admin_client, "cgt-1"))[1].startswith("1 of them is tracked no longer")
+
+
+def test_names_only_some_of_many(admin_client: Client) -> None:
+    VideoTask.objects.bulk_create(
+        VideoTask(task_id=f"cgt-{number:04}", status="SUCCESS") for number in range(1_000)
+    )
+    response = post(admin_client, "\n".join(f"cgt-{number:04}" for number in range(1_000)))
+
+    (message,) = told(response)
+    assert message.endswith("cgt-0019 …")
+
+
+def test_gives_a_popup_what_it_asked_for(admin_client: Client) -> None:
+    page = admin_client.get(reverse(URL), {"_popup": "1"}).content.decode()
+    assert '<input type="hidden" name="_popup" value="1">' in page
+    assert "breadcrumbs" not in page
+
+    response = admin_client.post(reverse(URL), {"task_ids": "cgt-1", "_popup": "1"})
+
+    task = VideoTask.objects.get()
+    assert json.loads(response.context_data["popup_response_data"])["value"] == str(task.pk)
 
 
 def test_names_the_bad_and_does_not_lose_the_good(admin_client: Client) -> None:

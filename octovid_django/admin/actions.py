@@ -33,9 +33,9 @@ CHUNK = 500
 @admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
 def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     def look(pks: list[int]) -> int:
-        wake("octovid_django.tasks.refresh_tasks", pks)
-        return len(pks)
+        return len(pks) if wake("octovid_django.tasks.refresh_tasks", pks) else 0
 
+    total = tasks.count()
     count = _run(request, tasks, look, gettext("Had the gateway asked."))
     message = ngettext(
         "%(count)d task will be looked at in a moment.",
@@ -43,6 +43,12 @@ def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> N
         count,
     )
     _tell(model_admin, request, message, count)
+    left_out = ngettext(
+        "%(count)d task was not handed over: django-q2's broker does not answer.",
+        "%(count)d tasks were not handed over: django-q2's broker does not answer.",
+        total - count,
+    )
+    _warn(model_admin, request, left_out, total - count)
 
 
 @admin.action(description=_("Track the selected tasks again"), permissions=["change"])

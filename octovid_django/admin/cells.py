@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
+from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask
 
 UNCHANGED_AFTER = timedelta(minutes=10)
@@ -34,12 +35,13 @@ def tone(status: str) -> str:
 
 
 def status(task: VideoTask) -> SafeString:
-    """The status as a badge, which also tells ``live.js`` whose row this is."""
+    """The status as a badge, which also tells ``live.js`` whose row this is, and if it moves."""
+    is_moving = not task.is_finished or task.next_delivery_at is not None
     return format_html(
         '<span class="octovid-status octovid-{}" data-octovid-task="{}"{}>{}</span>',
         tone(task.status),
         task.pk,
-        "" if task.is_finished else SafeString(" data-octovid-active"),
+        SafeString(" data-octovid-active" if is_moving else ""),
         task.get_status_display(),
     )
 
@@ -65,7 +67,10 @@ def video(task: VideoTask, url: str) -> SafeString | str | None:
     if not has_link(task):
         return None
     return format_html(
-        '<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, _("Watch")
+        '<a href="{}" target="_blank" rel="noopener noreferrer" aria-label="{}">{}</a>',
+        url,
+        _("Watch %(task)s") % {"task": task},
+        _("Watch"),
     )
 
 
@@ -79,7 +84,9 @@ def player(task: VideoTask, url: str) -> SafeString | None:
     if not has_link(task):
         return None
     return format_html(
-        '<video class="octovid-player" controls preload="none" src="{}"></video>', url
+        '<video class="octovid-player" controls preload="none" src="{}" aria-label="{}"></video>',
+        url,
+        _("Video of %(task)s") % {"task": task},
     )
 
 
@@ -92,14 +99,30 @@ def run_time(task: VideoTask) -> SafeString | str | None:
     return _clock_since(start)
 
 
-def moments(*times: datetime | None) -> SafeString | None:
-    """Times, those that there are; ``live.js`` shows them relative to now."""
-    return format_html_join(" · ", "{}", ((_moment(time),) for time in times if time)) or None
+def moment(time: datetime | None) -> SafeString | None:
+    """A time; ``live.js`` shows it relative to now."""
+    if time is None:
+        return None
+    text = date_format(timezone.localtime(time), "DATETIME_FORMAT")
+    return format_html(
+        '<time class="octovid-time" datetime="{}" title="{}">{}</time>',
+        time.isoformat(),
+        text,
+        text,
+    )
+
+
+def looks(task: VideoTask) -> SafeString | None:
+    """When it was last looked at, and when it will be next."""
+    pieces = [moment(task.polled_at)] if task.polled_at else []
+    if task.next_poll_at:
+        pieces.append(format_html(_("next: {}"), moment(task.next_poll_at)))
+    return format_html_join(" · ", "{}", ((piece,) for piece in pieces)) or None
 
 
 def trouble(task: VideoTask) -> SafeString | None:
     """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
-    text = task.fail_reason or task.last_error or task.delivery_error
+    text = without_link_secrets(task.fail_reason or task.last_error or task.delivery_error)
     pieces = [Truncator(text).chars(MAX_TROUBLE_LENGTH)] if text else []
     if not task.is_finished:
         since = task.changed_at or task.created_at
@@ -116,12 +139,12 @@ def life(expires_at: datetime | None) -> SafeString | None:
         return None
     left = expires_at - timezone.now()
     if left <= timedelta(0):
-        return _moment(expires_at)
+        return moment(expires_at)
     return format_html(
         '<span data-octovid-until="{}">{}</span> ({})',
         expires_at.isoformat(),
         clock(left),
-        _moment(expires_at),
+        moment(expires_at),
     )
 
 
@@ -136,34 +159,29 @@ def timeline(task: VideoTask) -> SafeString:
     )
     items = []
     previous: datetime | None = None
-    for name, moment in steps:
-        took = clock(moment - previous) if moment and previous else ""
+    for name, time in steps:
+        took = clock(time - previous) if time and previous else ""
         items.append(
             (
-                SafeString("" if moment else ' class="octovid-ahead"'),
+                SafeString("" if time else ' class="octovid-ahead"'),
                 name,
-                _moment(moment) if moment else "–",
+                date_format(timezone.localtime(time), "DATETIME_FORMAT") if time else "–",
                 format_html(' <span class="octovid-took">+{}</span>', took) if took else "",
             )
         )
-        previous = moment or previous
+        previous = time or previous
     return format_html(
         '<ol class="octovid-timeline">{}</ol>',
         format_html_join("", "<li{}><b>{}</b> {}{}</li>", items),
     )
 
 
-def _moment(moment: datetime) -> SafeString:
-    text = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), text, text)
-
-
-def _clock_since(moment: datetime) -> SafeString:
+def _clock_since(time: datetime) -> SafeString:
     """A clock that ``live.js`` keeps going."""
     return format_html(
         '<span data-octovid-since="{}">{}</span>',
-        moment.isoformat(),
-        clock(timezone.now() - moment),
+        time.isoformat(),
+        clock(timezone.now() - time),
     )
 
 

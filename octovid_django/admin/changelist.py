@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import date
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
@@ -52,7 +53,12 @@ class TaskChangeList(ChangeList):
         return self.result_count >= MAX_LISTED
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Sort by the first of the columns that are asked for, as its index does."""
+        """Sort by the first of the columns that are asked for, as its index does.
+
+        What a date narrows is sorted by date, for the same reason.
+        """
+        if any(each.startswith(f"{self.date_hierarchy}__") for each in self.params):
+            self.params.pop(ORDER_VAR, None)
         ordering = list(super().get_ordering(request, queryset))
         first = ordering[0]
         if self.params.get(ORDER_VAR) and isinstance(first, str):
@@ -91,8 +97,14 @@ class TaskChangeList(ChangeList):
         return timezone.localdate(first), timezone.localdate(last)
 
     def _chosen(self) -> Period:
+        """The period that the address names; one that is no period is none."""
         parts = (self.params.get(f"{self.date_hierarchy}__{part}") for part in _PARTS)
-        return tuple(int(part) for part in parts if part)
+        period = tuple(int(part) for part in takewhile(bool, parts) if part)
+        try:
+            _first_day(period)
+        except ValueError:
+            return ()
+        return period
 
     def _link(self, period: Period) -> str:
         name = f"{self.date_hierarchy}__"
@@ -119,6 +131,10 @@ def _inside(period: Period, bounds: tuple[date, date]) -> list[Period]:
 def _title(period: Period) -> str:
     if not period:
         return _("All dates")
-    day = date(*period, *(1, 1)[len(period) - 1 :])
     style = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")[len(period) - 1]
-    return date_format(day, style)
+    return date_format(_first_day(period), style)
+
+
+def _first_day(period: Period) -> date:
+    year, month, day = (*period, *(1, 1, 1)[len(period) :])
+    return date(year, month, day)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.admin.video import has_link
+from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ COLUMNS = (
     *("created_at", "submitted_at", "started_at", "finished_at", "completed_at", "delivered_at"),
     *("delivery_attempts", "delivery_error", "last_error", "metadata"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a text for a formula (OWASP, “CSV Injection”)."""
 
 
@@ -57,6 +58,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for task in tasks.iterator():
         row = {name: getattr(task, name) for name in COLUMNS}
+        row["fail_reason"] = without_link_secrets(task.fail_reason)
         url = request.build_absolute_uri(model_admin.video_url(task))
         yield row | {"video": url if has_link(task) else ""}
 

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.utils.translation import gettext_lazy as _
 
-from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
+from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError, one_line
 from octovid_django.models import validate_metadata, validate_task_id
 
 
@@ -42,7 +42,7 @@ class TrackForm(forms.Form):
                     self.good.append(validate_task_id(task_id))
             except OctovidTaskIdError as error:
                 bad.append(line)
-                errors.append(f"{line[:60]}: {error}")
+                errors.append(one_line(f"{line[:60]}: {error}"))
         self.good = list(dict.fromkeys(self.good))
         text = "\n".join(bad)
         self.data = {"task_ids": text}

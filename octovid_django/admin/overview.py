@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,14 +18,14 @@ from octovid_django.admin import cells, statistics
 from octovid_django.admin.filters import EXPIRING, DeliveryFilter, LinkFilter
 from octovid_django.enums import TaskStatus
 from octovid_django.health import Problem, problems
-from octovid_django.models import VideoTask
+from octovid_django.models import VideoTask, VideoTaskQuerySet
 
 BAR_WIDTH, CHART_HEIGHT = 20, 96
 OUTCOMES = (TaskStatus.SUCCESS, TaskStatus.FAILURE, TaskStatus.LOST)
 FILTERS = {
-    "abandoned": f"{DeliveryFilter.parameter_name}=failed",
-    "undelivered": f"{DeliveryFilter.parameter_name}=waiting",
-    "expiring": f"{LinkFilter.parameter_name}=expiring",
+    "abandoned": (DeliveryFilter, "failed"),
+    "undelivered": (DeliveryFilter, "waiting"),
+    "expiring": (LinkFilter, "expiring"),
 }
 """What shows the tasks that a problem is about, by its code."""
 
@@ -40,10 +41,20 @@ class Bar:
     title: str
 
 
-def above(tasks: QuerySet[VideoTask]) -> dict[str, Any]:
-    """Return what above the list changes by itself, like its rows."""
+def above(tasks: VideoTaskQuerySet, filters: Collection[Any]) -> dict[str, Any]:
+    """Return what above the list changes by itself, like its rows.
+
+    Args:
+        tasks: All that the user may see.
+        filters: Those that the list has.
+    """
+
+    def query(problem: Problem) -> str | None:
+        filter_, value = FILTERS.get(problem.code, (None, ""))
+        return f"{filter_.parameter_name}={value}" if filter_ and filter_ in filters else None
+
     return {
-        "problems": [(each, FILTERS.get(each.code)) for each in (*problems(), *_expiring(tasks))],
+        "problems": [(each, query(each)) for each in (*problems(tasks), *_expiring(tasks))],
         "counts": [
             (each, cells.tone(each.status), _number(each.count) + ("+" if each.is_cut else ""))
             for each in statistics.status_counts(tasks)

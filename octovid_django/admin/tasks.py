@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import (
     display_for_field,
+    display_for_value,
     flatten_fieldsets,
     lookup_field,
     quote,
@@ -36,6 +39,7 @@ from django.template.defaultfilters import linebreaksbr
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -53,7 +57,7 @@ from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.exceptions import without_link_secrets
-from octovid_django.models import VideoTask
+from octovid_django.models import VideoTask, VideoTaskQuerySet
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -64,6 +68,8 @@ else:
 
 
 MAX_LIVE_ROWS = 500
+MAX_NAMED = 20
+"""Ids in one message."""
 TEMPLATES = "admin/octovid_django/videotask"
 
 Cell = SafeString | str | None
@@ -113,7 +119,10 @@ class VideoTaskAdmin(TaskAdmin):
         "stop_tracking": _("Stop tracking"),
         "send_signals_again": _("Send the completion signals again"),
     }
-    """The actions that the page of a task has as well, and what they are called there."""
+    """The actions that the page of a task has as well, and what they are called there.
+
+    They need the permission to change that task.
+    """
     list_filter = ("status", LinkFilter, DeliveryFilter)
     date_hierarchy = "created_at"
     search_fields = ("task_id", "fail_reason", "metadata_text")
@@ -177,15 +186,25 @@ class VideoTaskAdmin(TaskAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: VideoTask | None = None) -> list[str]:
         """All but the site's own."""
-        return [name for name in flatten_fieldsets(self.fieldsets) if name != "metadata"]
+        shown = flatten_fieldsets(self.fieldsets or [(None, {"fields": self.fields or ()})])
+        of_model = [field.name for field in self.opts.concrete_fields]
+        names = dict.fromkeys([*shown, *of_model, *super().get_readonly_fields(request, obj)])
+        return [name for name in names if name != "metadata"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
-        tasks = super().get_queryset(request).defer("payload")
-        return tasks.alias(metadata_text=Cast("metadata", TextField()))
+        return super().get_queryset(request).defer("payload")
+
+    def _seen_by(self, request: HttpRequest) -> VideoTaskQuerySet:
+        """The tasks that this user may see, as a plain query that can be counted in any way."""
+        tasks = cast("VideoTaskQuerySet", self.get_queryset(request).order_by())
+        if tasks.query.distinct or tasks.query.combinator:
+            tasks = VideoTask.objects.filter(pk__in=tasks.values("pk"))
+        return tasks
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[VideoTask], search_term: str
     ) -> tuple[QuerySet[VideoTask], bool]:
+        queryset = queryset.alias(metadata_text=Cast("metadata", TextField()))
         found, has_duplicates = super().get_search_results(request, queryset, search_term)
         # Some databases keep the text of JSON as it was written, with its escapes.
         escaped = json.dumps(search_term)[1:-1]
@@ -218,6 +237,9 @@ class VideoTaskAdmin(TaskAdmin):
         form = TrackForm(request.POST or None)
         is_valid = form.is_valid()
         self._track(request, form.good)
+        is_popup = IS_POPUP_VAR in request.POST or IS_POPUP_VAR in request.GET
+        if is_valid and is_popup and form.good:
+            return self.response_add(request, VideoTask.objects.get(task_id=form.good[0]))
         if is_valid:
             can_look = self.has_view_or_change_permission(request)
             return HttpResponseRedirect(
@@ -229,14 +251,17 @@ class VideoTaskAdmin(TaskAdmin):
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
             "errors": form.errors,
             "media": self.media + form.media,
+            "is_popup": is_popup,
+            "is_popup_var": IS_POPUP_VAR,
+            "to_field": request.POST.get(TO_FIELD_VAR, request.GET.get(TO_FIELD_VAR)),
+            "to_field_var": TO_FIELD_VAR,
             **(extra_context or {}),
         }
         return self._page(request, "track", context)
 
     def _track(self, request: HttpRequest, task_ids: list[str]) -> None:
-        known = set(
-            VideoTask.objects.filter(task_id__in=task_ids).values_list("task_id", flat=True)
-        )
+        tasks = VideoTask.objects.filter(task_id__in=task_ids)
+        known = set(tasks.values_list("task_id", flat=True))
         new = [task_id for task_id in task_ids if task_id not in known]
         for task_id in new:
             self.log_addition(request, VideoTask.objects.track(task_id), [{"added": {}}])
@@ -246,8 +271,16 @@ class VideoTaskAdmin(TaskAdmin):
             )
             self.message_user(request, message % {"count": len(new)}, messages.SUCCESS)
         if known:
-            message = _("Known already: %(ids)s") % {"ids": ", ".join(sorted(known))}
-            self.message_user(request, message, messages.INFO)
+            ids = ", ".join(sorted(known)[:MAX_NAMED]) + (" …" if len(known) > MAX_NAMED else "")
+            self.message_user(request, _("Known already: %(ids)s") % {"ids": ids}, messages.INFO)
+        if untracked := tasks.untracked().count():
+            message = ngettext(
+                "%(count)d of them is tracked no longer: select it in the list to track it again.",
+                "%(count)d of them are tracked no longer: select them in the list to track them "
+                "again.",
+                untracked,
+            )
+            self.message_user(request, message % {"count": untracked}, messages.WARNING)
 
     def save_model(
         self, request: HttpRequest, obj: VideoTask, form: forms.Form, change: bool
@@ -261,14 +294,14 @@ class VideoTaskAdmin(TaskAdmin):
         # Called by the template: an action needs neither.
         context = {
             "above": partial(self._above, request),
-            "history": partial(overview.history, self.get_queryset(request)),
+            "history": partial(overview.history, self._seen_by(request)),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
 
     def _above(self, request: HttpRequest) -> dict[str, Any]:
-        list_url = self._url("changelist")
-        return overview.above(self.get_queryset(request)) | {"list_url": list_url}
+        above = overview.above(self._seen_by(request), self.get_list_filter(request))
+        return above | {"list_url": self._url("changelist")}
 
     def change_view(
         self,
@@ -277,7 +310,9 @@ class VideoTaskAdmin(TaskAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        permitted = self.get_actions(request)
+        task = self.get_object(request, unquote(object_id))
+        is_permitted = task is not None and self.has_change_permission(request, task)
+        permitted = self.get_actions(request) if is_permitted else {}
         page_actions = [each for each in self.page_actions.items() if each[0] in permitted]
         context = {"page_actions": page_actions, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
@@ -289,12 +324,19 @@ class VideoTaskAdmin(TaskAdmin):
         task = self._task(request, object_id)
         name = request.POST.get("action", "")
         action = self.get_actions(request).get(name) if name in self.page_actions else None
-        if action is None:
+        if action is None or not self.has_change_permission(request, task):
             raise PermissionDenied
         tasks = self.get_queryset(request).filter(pk=task.pk)
         function = action[0] if isinstance(action, tuple) else action.func  # since Django 6.1
         response = cast("HttpResponseBase | None", function(self, request, tasks))
-        return response or HttpResponseRedirect(self._url("change", quote(task.pk)))
+        if response:
+            return response
+        preserved: dict[str, Any] = {
+            "preserved_filters": self.get_preserved_filters(request),
+            "opts": self.opts,
+        }
+        url = add_preserved_filters(preserved, self._url("change", quote(task.pk)))
+        return HttpResponseRedirect(url)
 
     def _task(self, request: HttpRequest, object_id: str) -> VideoTask:
         task = self.get_object(request, unquote(object_id))
@@ -343,7 +385,7 @@ class VideoTaskAdmin(TaskAdmin):
             return video.respond(task, request)
         except video.NoVideo as reason:
             title = _("There is no video to show")
-            context = {"title": title, "task": task, "reason": str(reason)}
+            context = {"title": title, "task": task, "reason": str(reason), "media": self.media}
             return self._page(request, "no_video", context, status=404)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
@@ -351,7 +393,7 @@ class VideoTaskAdmin(TaskAdmin):
 
         Args:
             request: With ``ids`` in its query, the primary keys of the rows, by commas; with
-                ``above``, for what stands above the list as well.
+                ``above``, which parts of what stands above the list as well, by commas.
         """
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
@@ -359,17 +401,25 @@ class VideoTaskAdmin(TaskAdmin):
             raise PermissionDenied
         ids = request.GET.get("ids", "")
         pks = [int(pk) for pk in ids.split(",") if re.fullmatch("[0-9]{1,18}", pk)]
-        if not pks or len(pks) > MAX_LIVE_ROWS:
+        above = request.GET.get("above", "")
+        if not (pks or above) or len(pks) > MAX_LIVE_ROWS:
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
         tasks = self.get_queryset(request).filter(pk__in=pks)
-        answer: dict[str, Any] = {"rows": {task.pk: self._live_cells(task) for task in tasks}}
-        if "above" in request.GET:
-            above = self._above(request)
-            answer["above"] = {
-                name: render_to_string(f"{TEMPLATES}/{name}.html", above, request)
-                for name in ("problems", "counts")
-            }
+        answer: dict[str, Any] = {"now": timezone.now().isoformat()}
+        answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
+        if above:
+            answer["above"] = self._live_above(request, above.split(","))
         return JsonResponse(answer)
+
+    def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
+        context = self._above(request)
+        if "history" in names:
+            context |= overview.history(self._seen_by(request))
+        return {
+            name: render_to_string(f"{TEMPLATES}/{name}.html", context, request)
+            for name in ("problems", "counts", "history")
+            if name in names
+        }
 
     def _live_cells(self, task: VideoTask) -> dict[str, str]:
         return {name: self._live_cell(task, name) for name in self.live_cells}
@@ -377,9 +427,12 @@ class VideoTaskAdmin(TaskAdmin):
     def _live_cell(self, task: VideoTask, name: str) -> str:
         """As Django's own pages have it, of a field or of a method of the admin."""
         empty = self.get_empty_value_display()
-        field, _attribute, value = lookup_field(name, task, self)
+        field, attribute, value = lookup_field(name, task, self)
         if field is None:
-            return conditional_escape(value)
+            is_boolean = getattr(attribute, "boolean", False)
+            return conditional_escape(display_for_value(value, empty, is_boolean))
+        if name == "fail_reason":
+            value = without_link_secrets(value)
         return linebreaksbr(conditional_escape(display_for_field(value, field, empty)))
 
     def video_url(self, task: VideoTask) -> str:
@@ -416,11 +469,11 @@ class VideoTaskAdmin(TaskAdmin):
 
     @live_cell(_("ended"), ordering="completed_at")
     def completed(self, task: VideoTask) -> Cell:
-        return cells.moments(task.completed_at)
+        return cells.moment(task.completed_at)
 
     @live_cell(_("last and next look"))
     def looks(self, task: VideoTask) -> Cell:
-        return cells.moments(task.polled_at, task.next_poll_at)
+        return cells.looks(task)
 
     @live_cell(_("trouble"))
     def trouble(self, task: VideoTask) -> Cell:

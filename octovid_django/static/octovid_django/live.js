@@ -1,31 +1,47 @@
 "use strict";
 
-// Keeps the rows on screen up to date: one request for all of them, while one has not ended and
-// the page is in sight. Texts are the server's; what is relative to now is the browser's.
+// Keeps the rows on screen up to date: one request for all of them, while one is on its way to its
+// end and the page is in sight. Texts are the server's; what is relative to now is the browser's.
 (() => {
   const INTERVAL = 2_000; // milliseconds
   const LONGEST_INTERVAL = 60_000;
+  const ANSWER_WITHIN = 10_000;
+  const WATCH_FOR = 30_000; // after the operator has done something
   const MOST_ROWS = 500; // as the server has it
+  const MOST_SAID = 3; // changes that are read out at once
   const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
   const note = document.getElementById("octovid-live");
   if (!note) {
     return;
   }
+  const lost = document.getElementById("octovid-lost");
+  const above = [...document.querySelectorAll("[data-octovid-above]")];
   const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", {
-    numeric: "auto",
     style: "short",
   });
-  const above = [...document.querySelectorAll("[data-octovid-above]")];
+  const watchedUntil = "watch" in note.dataset ? Date.now() + WATCH_FOR : 0;
+  let offset = Date.parse(note.dataset.now) - Date.now(); // of the server's clock
   let interval = INTERVAL;
   let timer = null;
+  let isLooking = false;
+  let isHistoryOld = false;
 
+  const serverNow = () => Date.now() + offset;
+  const isWatched = () => Date.now() < watchedUntil;
   const badges = () => [...document.querySelectorAll("[data-octovid-task]")];
-  const isActive = () => document.querySelector("[data-octovid-active]") !== null;
+  const rowOf = (element) => element.closest("tr, form");
+  const isActive = (badge) => "octovidActive" in badge.dataset;
+
+  // When the first link on screen dies: what shows it must go then.
+  function firstDeath() {
+    const clocks = [...document.querySelectorAll("[data-octovid-until]")];
+    return Math.min(...clocks.map((clock) => Date.parse(clock.dataset.octovidUntil)));
+  }
 
   function showTimes() {
-    const now = Date.now();
-    for (const time of document.querySelectorAll("time[datetime]")) {
+    const now = serverNow();
+    for (const time of document.querySelectorAll("time.octovid-time")) {
       const seconds = Math.round((Date.parse(time.dateTime) - now) / 1000);
       const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) || UNITS.at(-1);
       time.textContent = relative.format(Math.trunc(seconds / size), unit);
@@ -34,12 +50,7 @@
       showClock(clock, now - Date.parse(clock.dataset.octovidSince));
     }
     for (const clock of document.querySelectorAll("[data-octovid-until]")) {
-      const left = Date.parse(clock.dataset.octovidUntil) - now;
-      showClock(clock, left);
-      if (left <= 0) {
-        delete clock.dataset.octovidUntil;
-        look(); // the link is dead: what shows it must go
-      }
+      showClock(clock, Date.parse(clock.dataset.octovidUntil) - now);
     }
   }
 
@@ -58,77 +69,113 @@
     row.querySelector(`.field-${name} .readonly`) ||
     row.querySelector(`.field-${name}`);
 
-  function update(row, cells) {
-    for (const [name, html] of Object.entries(cells)) {
-      show(cellOf(row, name), html);
-    }
-  }
-
   // What has not changed is left alone: a video plays on, a link keeps the focus, an alert is not
   // read out again.
   function show(element, html) {
-    if (!element || element.octovidHtml === html) {
+    if (!element || html === undefined || element.octovidHtml === html) {
       return;
     }
     element.octovidHtml = html;
     const template = document.createElement("template");
     template.innerHTML = html;
     if (template.innerHTML !== element.innerHTML) {
+      const focused = element.contains(document.activeElement) && document.activeElement;
+      const href = focused && focused.getAttribute("href");
       element.replaceChildren(template.content);
+      if (href) {
+        element.querySelector(`[href="${CSS.escape(href)}"]`)?.focus();
+      }
     }
   }
 
-  function apply(rows) {
+  function apply(asked, rows) {
     const changes = [];
-    for (const badge of badges()) {
-      const row = badge.closest("tr, form");
+    for (const badge of asked) {
+      const row = rowOf(badge);
       const cells = rows[badge.dataset.octovidTask];
-      if (row && cells) {
-        const before = badge.textContent;
-        update(row, cells);
-        const after = row.querySelector("[data-octovid-task]").textContent;
-        if (after !== before) {
-          const id = cellOf(row, "task_id")?.textContent.trim() ?? badge.dataset.octovidTask;
-          changes.push(`${id}: ${after}`);
-        }
+      if (!row || !badge.isConnected) {
+        continue;
+      }
+      const before = badge.textContent;
+      const wasActive = isActive(badge);
+      let badgeNow = badge;
+      if (cells) {
+        Object.entries(cells).forEach(([name, html]) => show(cellOf(row, name), html));
+        badgeNow = row.querySelector("[data-octovid-task]");
+      } else {
+        badge.textContent = note.dataset.gone;
+        delete badge.dataset.octovidTask;
+        delete badge.dataset.octovidActive;
+      }
+      isHistoryOld ||= wasActive && !isActive(badgeNow);
+      if (badgeNow.textContent !== before) {
+        const id = cellOf(row, "task_id")?.textContent.trim() ?? badge.dataset.octovidTask;
+        changes.push(`${id}: ${badgeNow.textContent}`);
       }
     }
-    if (changes.length || note.dataset.isLost) {
-      delete note.dataset.isLost;
-      note.textContent = changes.join("; ");
+    if (changes.length) {
+      const rest = changes.length - MOST_SAID;
+      const more = rest > 0 ? [note.dataset.more.replace("{}", rest)] : [];
+      note.textContent = [...changes.slice(0, MOST_SAID), ...more].join("; ");
     }
   }
 
   async function look() {
-    const ids = badges().map((badge) => badge.dataset.octovidTask).slice(0, MOST_ROWS);
+    if (isLooking || document.hidden) {
+      return;
+    }
+    isLooking = true;
+    const isDue = (badge) => isActive(badge) || rowOf(badge)?.querySelector("[data-octovid-until]");
+    const asked = badges().filter((badge) => isWatched() || isDue(badge)).slice(0, MOST_ROWS);
+    const query = new URLSearchParams({
+      ids: asked.map((badge) => badge.dataset.octovidTask).join(","),
+    });
+    if (above.length) {
+      query.set("above", isHistoryOld ? "problems,counts,history" : "problems,counts");
+    }
     try {
-      const query = `ids=${ids.join(",")}${above.length ? "&above" : ""}`;
       const response = await fetch(`${note.dataset.url}?${query}`, {
         headers: { Accept: "application/json" },
         redirect: "error", // to the login
+        signal: AbortSignal.timeout(ANSWER_WITHIN),
       });
       if (!response.ok) {
         throw new Error(`status ${response.status}`);
       }
       const answer = await response.json();
-      apply(answer.rows);
-      above.forEach((element) => show(element, answer.above[element.dataset.octovidAbove]));
+      lost.hidden = true;
+      offset = Date.parse(answer.now) - Date.now();
+      isHistoryOld = false;
+      above.forEach((element) => show(element, answer.above?.[element.dataset.octovidAbove]));
+      apply(asked, answer.rows);
       interval = INTERVAL;
     } catch {
-      note.dataset.isLost = "true";
-      note.textContent = note.dataset.lost;
+      lost.hidden = false;
       interval = Math.min(interval * 2, LONGEST_INTERVAL);
     }
+    isLooking = false;
     showTimes();
     plan();
   }
 
   function plan() {
     clearTimeout(timer);
-    timer = document.hidden || !isActive() ? null : setTimeout(look, interval);
+    timer = null;
+    if (document.hidden || !badges().length) {
+      return;
+    }
+    if (isWatched() || isHistoryOld || badges().some(isActive)) {
+      timer = setTimeout(look, interval);
+    } else if (firstDeath() < Infinity) {
+      const left = Math.min(firstDeath() - serverNow(), 86_400_000);
+      timer = setTimeout(look, Math.max(left, interval));
+    }
   }
 
-  document.addEventListener("visibilitychange", plan);
+  document.addEventListener("visibilitychange", () => {
+    showTimes();
+    plan();
+  });
   showTimes();
   setInterval(showTimes, 1_000);
   plan();
