@@ -7,6 +7,7 @@ from datetime import date
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -84,7 +85,11 @@ class TaskChangeList(ChangeList):
             {"link": self._link(each), "title": _title(each)} for each in _inside(period, bounds)
         ]
         back = {"link": self._link(chosen[:-1]), "title": _title(chosen[:-1])} if chosen else None
-        return {"choices": choices or [{"title": _title(chosen)}], "back": back}
+        return {
+            "field_name": label_for_field(self.date_hierarchy, self.model, self.model_admin),
+            "choices": choices or [{"title": _title(chosen)}],
+            "back": back,
+        }
 
     def _bounds(self) -> tuple[date, date] | None:
         name = self.date_hierarchy
