@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import traceback
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -32,12 +34,18 @@ from octovid_django.exceptions import (
     OctovidTaskError,
     OctovidTaskNotFoundError,
     OctovidTimeoutError,
+    without_link_secrets,
 )
 from octovid_django.links import needs_key
 from octovid_django.snapshot import TaskSnapshot
 
+logger = logging.getLogger(__name__)
+
 QUERY_PATH = "/v1/video/generations/"
 USER_AGENT = f"octovid-django/{__version__}"
+
+PACKINGS = "gzip, deflate"
+"""They make a thousand bytes of one at most; others, or one in another, know no such bound."""
 
 _CHUNK_BYTES = 16 * 1024
 _MAX_SAID = 300
@@ -62,7 +70,9 @@ class _Session(requests.Session):
 def _session(pid: int) -> _Session:
     """The session of the process ``pid``: a fork must not share its parent's connections."""
     session = _Session()
-    session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
+    session.headers.update(
+        {"Accept": "application/json", "Accept-Encoding": PACKINGS, "User-Agent": USER_AGENT}
+    )
     session.auth = _BearerAuth()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
@@ -85,9 +95,23 @@ def query_task(task_id: str) -> TaskSnapshot:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
         OctovidAccountError: Asking about other tasks meets the same trouble (401, 403, 404, 429).
         OctovidTaskError: The trouble is this task's (``task_not_exist``, an answer that cannot
-            be understood, or one of more than ``MAX_ANSWER_BYTES``).
+            be understood, or one of more than ``MAX_ANSWER_BYTES``), or unforeseen.
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
+    try:
+        return _query(task_id)
+    except OctovidError as error:
+        # Without the frames that it comes from: they hold the key and the answer, and there are
+        # tracebacks that show variables.
+        raise error.with_traceback(None) from None
+    except Exception as error:  # noqa: BLE001  logged, with a traceback that shows none
+        trace = without_link_secrets(_without_key("".join(traceback.format_exception(error))))
+        logger.error("Asking about task %s failed in an unforeseen way:\n%s", task_id, trace)
+        message = _without_key(f"unforeseen {type(error).__name__}: {error}")
+        raise OctovidTaskError(message) from None
+
+
+def _query(task_id: str) -> TaskSnapshot:
     status, headers, body = _get(task_id)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
@@ -152,6 +176,9 @@ def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
 
 
 def _read(answer: requests.Response) -> bytes:
+    packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", *PACKINGS.split(", ")):
+        raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
     limit = octovid_settings.MAX_ANSWER_BYTES
     body = bytearray()
     for chunk in answer.iter_content(_CHUNK_BYTES):
@@ -162,14 +189,29 @@ def _read(answer: requests.Response) -> bytes:
 
 
 def _decode(body: bytes) -> Any:
-    key = octovid_settings.API_KEY
     try:
-        text = body.decode("utf-8-sig")
-        # A gateway that repeats the key in an answer must not get it stored. One that is too
-        # short to be a secret may be part of anything.
-        return json.loads(text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text)
+        return _without_key(json.loads(body.decode("utf-8-sig")))
     except (ValueError, RecursionError):
         raise OctovidAnswerError("the gateway's answer is not JSON") from None
+
+
+def _without_key(value: Any) -> Any:
+    """Return JSON without the key: a gateway that repeats it must not get it stored.
+
+    A key that is too short to be a secret may be part of anything, and stays.
+    """
+    key = octovid_settings.API_KEY
+    return _without(key, value) if len(key) >= SHORTEST_SECRET else value
+
+
+def _without(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(key, "***")
+    if isinstance(value, list):
+        return [_without(key, item) for item in value]
+    if isinstance(value, dict):
+        return {_without(key, name): _without(key, item) for name, item in value.items()}
+    return value
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError:
@@ -208,7 +250,7 @@ def _said(fields: Mapping[str, Any]) -> str:
 
 def _target(headers: Mapping[str, str]) -> str:
     try:
-        parts = urlsplit(headers.get("Location", ""))
+        parts = urlsplit(_without_key(headers.get("Location", "")))
     except ValueError:
         return ""
     return f", pointing at {parts.scheme}://{parts.hostname}" if parts.hostname else ""

@@ -77,10 +77,10 @@ def configured() -> Mapping[str, Any]:
     Raises:
         OctovidSettingsError: It is not a dict.
     """
-    value = getattr(settings, "OCTOVID", {})
-    if not isinstance(value, Mapping):
-        raise OctovidSettingsError('OCTOVID is not a dict: write OCTOVID = {"API_KEY": "…"}')
-    return value
+    if isinstance(value := getattr(settings, "OCTOVID", {}), Mapping):
+        return value
+    del value  # and out of tracebacks that show variables: it may be the key
+    raise OctovidSettingsError('OCTOVID is not a dict: write OCTOVID = {"API_KEY": "…"}')
 
 
 class Setting(Generic[T]):
@@ -107,6 +107,7 @@ class Setting(Generic[T]):
             return value
         # The value itself stays out of the message: it may be the key.
         trouble = "is missing" if value in (None, "") else "is wrong"
+        del value  # and out of tracebacks that show variables
         raise OctovidSettingsError(f'OCTOVID["{self.name}"] {trouble}: it must be {wanted}')
 
 

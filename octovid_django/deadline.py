@@ -83,6 +83,7 @@ class _Response(http.client.HTTPResponse):
 
 class _HTTPConnection(HTTPConnection):
     response_class = _Response
+    debuglevel = 0  # whatever http.client's is: it would print the key
 
     def _new_conn(self) -> socket.socket:
         return _connect(self, super()._new_conn)
@@ -90,6 +91,7 @@ class _HTTPConnection(HTTPConnection):
 
 class _HTTPSConnection(HTTPSConnection):
     response_class = _Response
+    debuglevel = 0
 
     def _new_conn(self) -> socket.socket:
         return _connect(self, super()._new_conn)

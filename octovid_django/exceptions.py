@@ -27,8 +27,12 @@ def without_link_secrets(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` as one short readable line without the secrets of links."""
-    line = " ".join(without_link_secrets(text.replace("\x00", " ")).split())
+    """Return ``text`` as one short readable line without the secrets of links.
+
+    What cannot be printed becomes a blank: a database refuses some of it, a terminal obeys some.
+    """
+    text = without_link_secrets(text)
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…"
 
 

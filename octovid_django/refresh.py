@@ -194,9 +194,6 @@ def _ask(tasks: Collection[VideoTask], seconds: float) -> Iterator[tuple[VideoTa
             return error
         except OctovidError as error:
             return error
-        except Exception as error:
-            logger.exception("Asking about task %s failed in an unforeseen way", task_id)
-            return OctovidTaskError(f"unforeseen {type(error).__name__}: {error}")
 
     workers = max(1, min(octovid_settings.CONCURRENCY, len(tasks)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="octovid")
@@ -254,8 +251,9 @@ def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError) -> RefreshSumm
     except InterfaceError:
         raise
     except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
-        logger.exception("The answer about task %s cannot be stored", task.task_id)
         refusal = OctovidAnswerError(f"the answer cannot be stored: {error}")
+        # No traceback: databases quote what they refuse, links included.
+        logger.error("Task %s: %s", task.task_id, refusal)
         return _write(task, after_error(task, refusal, now), has_failed=True)
 
 

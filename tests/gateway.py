@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,9 +43,20 @@ def says(status: int, body: Any = b"", **headers: str) -> Behaviour:
     return sends(_head(status, {**names, "Content-Length": str(len(data))}) + data, hang_up=False)
 
 
-def says_unpacked(size: int) -> Behaviour:
+def says_unpacked(size: int, times: int = 1) -> Behaviour:
     """An answer in gzip, small on the wire, of so many bytes when it is unpacked."""
-    return says(200, gzip.compress(b" " * size, 9), Content_Encoding="gzip")
+    body = b" " * size
+    for _ in range(times):
+        body = gzip.compress(body, 9)
+    return says(200, body, Content_Encoding=", ".join(["gzip"] * times))
+
+
+def unpacks_to_a_gigabyte() -> Behaviour:
+    """A megabyte of gzip. It has no end: who gets there has lost."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    first = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    return says(200, first + block * 1023, Content_Encoding="gzip")
 
 
 def sends(raw: bytes, *, hang_up: bool = True) -> Behaviour:
@@ -101,11 +113,17 @@ def drips(raw: Iterable[int], *, after: bytes = b"", pause: float = 0.02) -> Beh
 
 def never_ends() -> Behaviour:
     """A body without an end, as fast as it goes."""
+    return repeats(_head(200, {"Content-Type": "application/json"}), b" ")
+
+
+def repeats(first: bytes, again: bytes) -> Behaviour:
+    """These bytes, and then others for ever, as fast as it goes."""
+    bulk = again * (65_536 // len(again))
 
     def behave(connection: socket.socket, stop: threading.Event) -> None:
-        connection.sendall(_head(200, {"Content-Type": "application/json"}))
+        connection.sendall(first)
         while not stop.is_set():
-            connection.sendall(b" " * 65_536)
+            connection.sendall(bulk)
         connection.close()
 
     return behave

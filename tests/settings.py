@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import django
 import environ
+
+with suppress(ImportError):  # a driver for MariaDB that needs no compiler
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 
 env = environ.Env()
 

@@ -27,6 +27,16 @@ def test_every_text_is_one_readable_line(kind: type[OctovidError]) -> None:
     assert text.endswith("…")
 
 
+@pytest.mark.parametrize("char", ["\ud83c", "\x1b", "\x7f", "\x85", "\u202e", "\u2028", "\ufdd0"])
+def test_what_a_database_refuses_or_a_terminal_obeys_is_in_no_text(char: str) -> None:
+    link = f"https://cdn.example/v.mp4?Signature=5ec{char}4e7"
+
+    assert str(OctovidError(f"no{char}cats: {link}")) in (
+        "no cats: https://cdn.example/v.mp4?…",
+        "no cats: https://cdn.example/v.mp4?… 4e7",  # the character ends the link
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_text_holds_the_secret_part_of_a_link(kind: type[OctovidError]) -> None:
     error = kind('see "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7#t=1", then http://a/#b')

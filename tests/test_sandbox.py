@@ -712,7 +712,7 @@ def raw_post(sandbox: Sandbox, headers: str, body: bytes) -> tuple[int, dict[str
 
 def run_command(*arguments: str) -> subprocess.Popen[str]:
     """Start ``manage.py octovid_sandbox`` as a user would."""
-    ours = ("DJANGO_SETTINGS_MODULE", "COVERAGE_PROCESS_START")
+    ours = ("DJANGO_SETTINGS_MODULE", "COVERAGE_PROCESS_START", "DATABASE_URL", "REDIS_URL")
     return subprocess.Popen(
         [sys.executable, "manage.py", "octovid_sandbox", "--no-color", *arguments],
         cwd=ROOT,

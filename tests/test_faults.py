@@ -1,0 +1,363 @@
+"""A batch of which one row, or every row, meets a fault of the gateway, really on the socket.
+
+What one question ends with stands in ``test_client``. Here is what becomes of the batch: the other
+rows never notice, the row says what happened, and recovery needs no hand.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import tracemalloc
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+
+from octovid_django.client import query_task
+from octovid_django.exceptions import OctovidAnswerError
+from octovid_django.models import VideoTask
+from octovid_django.pause import gateway_state
+from octovid_django.refresh import RefreshSummary, refresh_due
+from tests.gateway import (
+    Behaviour,
+    Gateway,
+    answer,
+    breaks_off,
+    breaks_off_between_chunks,
+    drips,
+    is_silent,
+    never_ends,
+    repeats,
+    resets,
+    running_gateway,
+    says,
+    says_unpacked,
+    sends,
+    success,
+    unpacks_to_a_gigabyte,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+KEY = "sk-0123456789abcdef"
+SIGNATURE = "5ec4e7"
+SAID = f"no\x00 \ud83c \x1b[31mBearer {KEY}\nhttps://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
+"""What no gateway should say, and no database, log or terminal take as it is."""
+HTML = f"<html><body><h1>{SAID}</h1></body></html>".encode("utf-8", "surrogatepass")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+IDS = ("t0", "t1", "t2", "t3")
+
+
+def new_api_error(message: str = SAID) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "new_api_error", "code": ""}}
+
+
+THE_ROWS: dict[str, tuple[Behaviour, str]] = {
+    "reset_before_the_answer": (resets(), "Connection reset by peer"),
+    "reset_amid_the_answer": (resets(OK + b'{"code":'), "Connection reset by peer"),
+    "closed_before_the_answer": (sends(b""), "no answer from the gateway"),
+    "half_a_body": (breaks_off(), "the answer broke off"),
+    "half_a_chunk": (breaks_off_between_chunks(), "the answer broke off"),
+    "half_a_head": (sends(b"HTTP/1.1 200 OK\r\nContent-"), "the gateway's answer is not JSON"),
+    "silence": (is_silent(), "no whole answer from the gateway within 0.5 s"),
+    "silence_amid_the_answer": (drips((), after=OK + b'{"code":'), "no whole answer"),
+    "byte_by_byte": (drips(b" " * 10_000, after=OK), "no whole answer"),
+    "a_head_byte_by_byte": (drips(OK * 100), "no whole answer"),
+    "body_without_end": (never_ends(), "larger than 100000 bytes"),
+    "headers_without_end": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no answer"),
+    "a_header_without_end": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no answer"),
+    "interim_answers_without_end": (
+        repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "no whole answer",
+    ),
+    "a_gigabyte_in_gzip": (unpacks_to_a_gigabyte(), "larger than 100000 bytes"),
+    "gzip_in_gzip": (says_unpacked(50_000, times=2), "packed in a way that nobody asked for"),
+    "packed_in_an_unknown_way": (
+        says(200, b"(", Content_Encoding="zstd"),
+        "packed in a way that nobody asked for",
+    ),
+    "not_the_packing_it_says": (
+        says(200, HTML, Content_Encoding="gzip"),
+        "the answer cannot be unpacked",
+    ),
+    "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no answer from the gateway"),
+    "html": (says(200, HTML, Content_Type="text/html"), "the gateway's answer is not JSON"),
+    "empty": (says(200), "the gateway's answer is not JSON"),
+    "invalid_utf8": (says(200, b'{"code": "\xff"}'), "the gateway's answer is not JSON"),
+    "half_a_json": (says(200, b'{"code": "suc'), "the gateway's answer is not JSON"),
+    "deep_nesting": (says(200, b'{"data":' * 12_000), "the gateway's answer is not JSON"),
+    "number_of_a_million_digits": (says(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
+    "array": (says(200, [SAID]), "the gateway answered with a JSON array, not an object"),
+    "string": (says(200, json.dumps(SAID)), "a JSON string, not an object"),
+    "null": (says(200, "null"), "a JSON null, not an object"),
+    "no_task": (says(200, {}), "the gateway answered with no task: without a reason"),
+    "an_error_that_is_ok": (says(200, {"code": "bad", "message": SAID}), "with the error bad: no"),
+    "an_error_in_its_code": (says(200, {"code": SAID, "message": ""}), "with the error no"),
+    "unknown_task": (
+        says(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
+        "the gateway does not know this task (task_not_exist)",
+    ),
+    "other_400": (says(400, {"code": "bad", "message": SAID}), "answered 400 Bad Request: no"),
+    "500": (
+        says(500, {"code": "get_task_failed", "message": SAID, "data": None}),
+        "answered 500 Internal Server Error: no",
+    ),
+    **{
+        f"{status}_html": (says(status, HTML, Content_Type="text/html"), f"answered {status} ")
+        for status in (502, 503, 504, *range(520, 525))
+    },
+    "an_unheard_of_status": (says(999, HTML), "answered 999 "),
+    "redirect": (
+        says(302, Location=f"https://{KEY}.example/?key={KEY}"),
+        "pointing at https://***.example. It was not followed",
+    ),
+}
+"""Faults by which a row is asked again later: what the gateway does, and what the row then says."""
+
+EVERYONES: dict[str, tuple[Behaviour, str, int]] = {
+    "401": (says(401, new_api_error()), "answered 401 Unauthorized: no", 15),
+    "403": (says(403, new_api_error()), "answered 403 Forbidden: no", 15),
+    "403_html": (says(403, HTML, Content_Type="text/html"), "answered 403 Forbidden.", 15),
+    "404": (says(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
+    "429": (says(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
+    "429_empty": (says(429), "answered 429 Too Many Requests", 15),
+    "429_for_so_long": (says(429, Retry_After="77"), "answered 429", 77),
+    "429_until_then": (
+        says(429, Retry_After="Sun, 12 Apr 2026 16:36:00 GMT"),
+        "answered 429",
+        60,
+    ),
+    "429_in_nonsense": (says(429, Retry_After="soon"), "answered 429", 15),
+}
+"""The account's trouble: what the gateway does, the pause's reason and its seconds."""
+
+BIG = 2**70
+TOLERATED: dict[str, Behaviour] = {
+    "wrong_content_type": says(
+        200,
+        {"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS", "progress": "50%"}},
+        Content_Type="text/html",
+    ),
+    "numbers_beyond_64_bits": answer(
+        "IN_PROGRESS",
+        progress=50,
+        submit_time=BIG,
+        quota=-BIG,
+        data={"duration": BIG, "usage": {"total_tokens": BIG}, "seed": 10**400, "cost": 1e308},
+    ),
+    "numbers_that_are_none": says(
+        200,
+        '{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS", "progress": 50,'
+        ' "finish_time": NaN, "data": {"duration": Infinity, "seed": -1e999}}}',
+    ),
+    "text_that_databases_refuse": answer(
+        "IN_PROGRESS",
+        progress="50%",
+        fail_reason=SAID,
+        data={SAID: SAID, "status": SAID, "resolution": SAID, "ratio": "\U0001f3ac" * 100},
+    ),
+}
+"""Oddities that are no fault of the task: the row is refreshed all the same."""
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+@pytest.fixture(autouse=True)
+def batch(gateway: Gateway, configure: Callable[..., None]) -> Gateway:
+    """Tasks that are due at once, one after the other; all is well with them, for now."""
+    configure(API_KEY=KEY, TIMEOUT=0.5, MAX_ANSWER_BYTES=100_000)
+    gateway.default = answer("IN_PROGRESS", progress="50%")
+    for number, task_id in enumerate(IDS):
+        task = VideoTask.objects.track(task_id)
+        VideoTask.objects.filter(pk=task.pk).update(
+            next_poll_at=NOW - timedelta(seconds=len(IDS) - number)
+        )
+    return gateway
+
+
+def tasks(*task_ids: str) -> list[VideoTask]:
+    found = {task.task_id: task for task in VideoTask.objects.all()}
+    return [found[task_id] for task_id in task_ids or IDS]
+
+
+def assert_refreshed(*task_ids: str) -> None:
+    """As if nothing had been."""
+    for task in tasks(*task_ids):
+        assert (task.status, task.progress) == ("IN_PROGRESS", 50)
+        assert (task.error_count, task.last_error) == (0, "")
+        assert task.next_poll_at == NOW + timedelta(seconds=15)
+
+
+def assert_marked(said: str, *task_ids: str) -> None:
+    """Untouched but for the error, and due again soon."""
+    for task in tasks(*task_ids):
+        assert (task.status, task.progress, task.error_count) == ("NOT_START", 0, 1)
+        assert said in task.last_error
+        assert_readable(task.last_error)
+        assert task.next_poll_at is not None
+        assert NOW < task.next_poll_at <= NOW + timedelta(seconds=18)
+
+
+def assert_readable(text: str) -> None:
+    """One line for people, without the key and without what opens a signed link."""
+    assert text
+    assert text.isprintable()
+    assert len(text) <= 500
+    assert KEY not in text
+    assert SIGNATURE not in text
+
+
+def assert_all_end(gateway: Gateway, clock: time_machine.Coordinates, *, after: int) -> None:
+    """The gateway recovers, and so does every row by the next looks alone."""
+    gateway.default = success()
+    gateway.behaviours.clear()
+    clock.shift(after)
+
+    while refresh_due().asked:
+        pass
+
+    assert not gateway_state().is_paused
+    for task in tasks():
+        assert (task.status, task.has_video) == ("SUCCESS", True)
+        assert (task.error_count, task.last_error) == (0, "")
+
+
+@pytest.mark.parametrize("name", THE_ROWS)
+class TestTheRowsTrouble:
+    def test_is_no_other_rows(
+        self, gateway: Gateway, clock: time_machine.Coordinates, name: str
+    ) -> None:
+        gateway.behaviours["t1"], said = THE_ROWS[name]
+
+        assert refresh_due() == RefreshSummary(asked=4, changed=3, failed=1)
+
+        assert_refreshed("t0", "t2", "t3")
+        assert_marked(said, "t1")
+        assert gateway_state().pause_count == 0
+        assert_all_end(gateway, clock, after=20)
+
+    def test_may_be_that_of_every_row(
+        self, gateway: Gateway, clock: time_machine.Coordinates, name: str
+    ) -> None:
+        gateway.default, said = THE_ROWS[name]
+
+        assert refresh_due() == RefreshSummary(asked=4, failed=4)
+
+        assert_marked(said)
+        assert gateway_state().pause_count == 0
+        assert_all_end(gateway, clock, after=20)
+
+
+@pytest.mark.parametrize("name", EVERYONES)
+class TestEveryonesTrouble:
+    def test_pauses_all_and_marks_none(
+        self,
+        gateway: Gateway,
+        clock: time_machine.Coordinates,
+        configure: Callable[..., None],
+        name: str,
+    ) -> None:
+        configure(CONCURRENCY=1)
+        gateway.behaviours["t1"], reason, seconds = EVERYONES[name]
+
+        assert refresh_due() == RefreshSummary(asked=2, changed=1, failed=1)
+
+        assert gateway.asked == ["t0", "t1"], "the rest of the batch is not asked about"
+        assert_refreshed("t0")
+        for task in tasks("t1", "t2", "t3"):
+            assert (task.status, task.error_count, task.last_error) == ("NOT_START", 0, "")
+        state = gateway_state()
+        assert state.paused_until == NOW + timedelta(seconds=seconds)
+        assert reason in state.pause_reason
+        assert_readable(state.pause_reason)
+
+        clock.shift(seconds - 1)
+        assert refresh_due() == RefreshSummary()
+        assert_all_end(gateway, clock, after=2)
+
+    def test_is_met_once_when_it_is_that_of_every_row(
+        self,
+        gateway: Gateway,
+        clock: time_machine.Coordinates,
+        configure: Callable[..., None],
+        name: str,
+    ) -> None:
+        configure(CONCURRENCY=1)
+        gateway.default, _, seconds = EVERYONES[name]
+
+        assert refresh_due() == RefreshSummary(asked=1, failed=1)
+
+        assert gateway_state().pause_count == 1
+        clock.shift(seconds - 1)
+        assert refresh_due() == RefreshSummary()
+        assert_all_end(gateway, clock, after=2)
+
+
+@pytest.mark.parametrize("name", TOLERATED)
+def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) -> None:
+    gateway.behaviours["t1"] = TOLERATED[name]
+
+    assert refresh_due() == RefreshSummary(asked=4, changed=4)
+
+    assert_refreshed()
+    (odd,) = tasks("t1")
+    assert KEY not in str(vars(odd))
+
+
+def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
+    gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    configure(BASE_URL=f"http://127.0.0.1:{port}")
+
+    assert refresh_due() == RefreshSummary(asked=4, failed=4)
+
+    assert_marked("no answer from the gateway: Connection refused")
+    configure(BASE_URL=gateway.url)
+    assert_all_end(gateway, clock, after=20)
+
+
+def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) -> None:
+    gateway.behaviours |= {name: behaviour for name, (behaviour, _) in THE_ROWS.items()}
+    for name in THE_ROWS:
+        VideoTask.objects.track(name)
+
+    assert refresh_due().failed == len(THE_ROWS)
+
+    assert_refreshed(*IDS)
+    assert_marked("", *THE_ROWS)
+
+
+def test_a_redirect_is_not_followed_by_any_row(gateway: Gateway) -> None:
+    with running_gateway() as other:
+        for status, task_id in zip((301, 302, 307, 308), IDS, strict=True):
+            gateway.behaviours[task_id] = says(status, Location=other.url)
+
+        assert refresh_due() == RefreshSummary(asked=4, failed=4)
+
+        assert other.requests == []
+
+
+def test_a_gigabyte_in_gzip_takes_little_more_memory_than_an_answer_may(
+    gateway: Gateway, configure: Callable[..., None]
+) -> None:
+    configure(MAX_ANSWER_BYTES=32 * 1024 * 1024, TIMEOUT=10)
+    gateway.default = unpacks_to_a_gigabyte()
+    tracemalloc.start()
+    try:
+        with pytest.raises(OctovidAnswerError, match="larger than"):
+            query_task("t0")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 128 * 1024 * 1024
