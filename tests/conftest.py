@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -21,6 +23,12 @@ from octovid_django.signals import (
 from tests.browser import CHROMIUM, DRIVER, Browser, running_browser
 from tests.gateway import Gateway, running_gateway
 from tests.processes import wait_for
+
+hypothesis.settings.register_profile(
+    "default", max_examples=300, derandomize=True, database=None, deadline=None
+)
+hypothesis.settings.register_profile("thorough", max_examples=10_000, database=None, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SIGNALS = {
     "video_succeeded": video_succeeded,

@@ -64,6 +64,10 @@ def test_a_signed_link_says_when_it_dies(query: str) -> None:
         "X-Tos-Date=20260412T163502Z&X-Amz-Expires=60",
         *("X-Tos-Date=00010101T000000%2B2359&X-Tos-Expires=60", "Expires=1e400"),
         "X-Amz-Date=99991231T235959-0100&X-Amz-Expires=60",
+        *(
+            "X-Tos-Date=00010101T000000Z&X-Tos-Expires=1",
+            "X-Tos-Date=99991231T235900Z&X-Tos-Expires=1",
+        ),
     ],
 )
 def test_any_other_does_not(query: str) -> None:
