@@ -20,6 +20,7 @@ from octovid_django.signals import (
     video_progressed,
     video_succeeded,
 )
+from tests.broker import REDIS_URL, take_messages
 from tests.browser import CHROMIUM, DRIVER, Browser, running_browser
 from tests.gateway import Gateway, running_gateway
 from tests.processes import wait_for
@@ -40,6 +41,14 @@ SIGNALS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--wheel-dir", help="where the wheel is that test_packaging looks into")
+
+
+@pytest.fixture(autouse=True)
+def empty_queue() -> Iterator[None]:
+    """Redis, too, is after a test as it was before."""
+    yield
+    if REDIS_URL:
+        take_messages()
 
 
 @pytest.fixture

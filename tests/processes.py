@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.broker import settings_of_broker
+
 ROOT = Path(__file__).resolve().parent.parent
 
 RECEIVERS = """
@@ -91,7 +93,7 @@ class Site:
             file.write(readme_code("INSTALLED_APPS"))
             file.write('\nINSTALLED_APPS += ["shop.apps.ShopConfig"]\n')
             file.write(f"OCTOVID |= { ({'BASE_URL': gateway_url} | (octovid or {}))!r}\n")
-            file.write(f"Q_CLUSTER |= {(q_cluster or {})!r}\n")
+            file.write(f"Q_CLUSTER |= { {**settings_of_broker(), **(q_cluster or {})}!r}\n")
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

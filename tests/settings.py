@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 import django
@@ -52,5 +53,10 @@ TEMPLATES = [
     },
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-Q_CLUSTER = {"name": "tests", "orm": "default", "timeout": 90, "retry": 120, "workers": 2}
+Q_CLUSTER = {"name": "tests", "timeout": 90, "retry": 120, "workers": 2}
+if redis_url := env.str("REDIS_URL", default=""):
+    # The tests of another process do not see our messages.
+    Q_CLUSTER |= {"redis": redis_url, "name": f"tests-{os.getpid()}"}
+else:
+    Q_CLUSTER |= {"orm": "default"}
 OCTOVID = {"API_KEY": "sandbox-key", "BASE_URL": "http://127.0.0.1:9"}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import time_machine
 from django_q.exceptions import TimeoutException
-from django_q.models import OrmQ
 
 from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver, send_again
 from octovid_django.models import VideoTask
 from octovid_django.signals import video_completed, video_failed, video_succeeded
+from tests.broker import take_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -307,7 +307,7 @@ class TestWaiting:
         deliveries.run(time.monotonic() + seconds)
 
     def offers(self) -> list[tuple[str, tuple[int, ...]]]:
-        return [(message.func(), message.args()) for message in OrmQ.objects.order_by("pk")]
+        return [(message["func"], message["args"]) for message in take_messages()]
 
     def test_for_a_worker_for_a_few_seconds_is_ended_by_the_tick(
         self, clock: time_machine.Coordinates, received: Received

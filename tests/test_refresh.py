@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import DataError, connection, connections, transaction
-from django_q.models import OrmQ
 
 from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidSettingsError
@@ -16,6 +15,7 @@ from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
 from octovid_django.refresh import RefreshSummary, refresh_batch, refresh_due, refresh_tasks
 from octovid_django.signals import video_progressed
+from tests.broker import take_messages
 from tests.gateway import (
     BROKEN,
     DENIED,
@@ -290,17 +290,17 @@ class TestEnds:
 
         task.refresh_from_db()
         assert (task.status, task.progress) == ("SUCCESS", 100)
-        assert OrmQ.objects.count() == 1, "one delivery is asked for"
+        assert len(take_messages()) == 1, "one delivery is asked for"
 
     def test_wake_a_worker_up_after_the_commit(self, gateway: Gateway, track: Track) -> None:
         task = track("a", success())
         with transaction.atomic():
             refresh_tasks([task])
-            assert not OrmQ.objects.exists()
+            assert take_messages() == []
 
-        (message,) = OrmQ.objects.all()
-        assert message.func() == "octovid_django.tasks.deliver_completion"
-        assert message.args() == (task.pk,)
+        (message,) = take_messages()
+        assert message["func"] == "octovid_django.tasks.deliver_completion"
+        assert message["args"] == (task.pk,)
 
     def test_that_were_lost_are_taken_back_and_told_anew(
         self, gateway: Gateway, track: Track, received: Received

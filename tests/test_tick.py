@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from django_q.conf import Conf
-from django_q.models import OrmQ
 
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state
 from octovid_django.sandbox import Sandbox
 from octovid_django.signals import video_completed, video_progressed
 from octovid_django.tick import help_out, tick, window_seconds
+from tests.broker import take_messages
 from tests.gateway import Gateway, is_silent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +36,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def queued_functions() -> list[str]:
-    return [message.func() for message in OrmQ.objects.order_by("pk")]
+    return [message["func"] for message in take_messages()]
 
 
 class TestWindow:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from django_q.conf import Conf
-from django_q.models import OrmQ
 
 from octovid_django.wakeup import wake
+from tests.broker import take_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -16,10 +16,10 @@ FUNCTION = "octovid_django.tasks.deliver_completion"
 def test_queues_a_call_that_is_neither_kept_nor_repeated() -> None:
     wake(FUNCTION, 7)
 
-    message = OrmQ.objects.get()
-    assert (message.func(), message.args()) == (FUNCTION, (7,))
-    assert message.task["save"] is False
-    assert message.task["ack_failure"] is True
+    (message,) = take_messages()
+    assert (message["func"], message["args"]) == (FUNCTION, (7,))
+    assert message["save"] is False
+    assert message["ack_failure"] is True
 
 
 def test_goes_to_the_cluster_that_does_the_work(configure: Callable[..., None]) -> None:
@@ -27,13 +27,24 @@ def test_goes_to_the_cluster_that_does_the_work(configure: Callable[..., None]) 
 
     wake(FUNCTION, 7)
 
-    assert OrmQ.objects.get().key == "videos"
+    assert take_messages() == []
+    (message,) = take_messages("videos")
+    assert message["func"] == FUNCTION
 
 
+@pytest.mark.parametrize(
+    "broker",
+    [
+        {"ORM": "a database that is not there"},
+        {"ORM": None, "REDIS": "redis://127.0.0.1:9"},
+    ],
+    ids=["database", "redis"],
+)
 def test_a_broker_that_is_gone_is_logged_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broker: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(Conf, "ORM", "a database that is not there")
+    for name, value in broker.items():
+        monkeypatch.setattr(Conf, name, value)
 
     wake(FUNCTION, 7)
 
