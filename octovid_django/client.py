@@ -107,8 +107,9 @@ def query_task(task_id: str) -> TaskSnapshot:
     except Exception as error:  # noqa: BLE001  logged, with a traceback that shows none
         trace = without_link_secrets(_without_key("".join(traceback.format_exception(error))))
         logger.error("Asking about task %s failed in an unforeseen way:\n%s", task_id, trace)
-        message = _without_key(f"unforeseen {type(error).__name__}: {error}")
-        raise OctovidTaskError(message) from None
+        raise OctovidTaskError(
+            _without_key(f"unforeseen {type(error).__name__}: {error}")
+        ) from None
 
 
 def _query(task_id: str) -> TaskSnapshot:
@@ -146,7 +147,7 @@ def open_video(url: str, byte_range: str = "") -> requests.Response:
     timeout = octovid_settings.TIMEOUT
     try:
         return _session(os.getpid()).get(url, headers=headers, timeout=timeout, stream=True)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, its frames hold the key
         raise _connection_error(error, timeout) from None
 
 

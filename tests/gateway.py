@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import zlib
@@ -160,7 +161,7 @@ NOT_JSON = says(200, "<html>")
 class Gateway:
     """Listens on loopback until it is closed, and remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.behaviours: dict[str, Behaviour] = {}
         """By the task id; what is not there is answered with ``default``."""
         self.default = answer("IN_PROGRESS")
@@ -168,7 +169,9 @@ class Gateway:
         self._stop = threading.Event()
         self._connections: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -200,6 +203,9 @@ class Gateway:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with suppress(OSError), connection:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._connections[number - 1] = connection
             while head := _read_head(connection):
                 line, *headers = head.decode("latin-1").split("\r\n")
                 fields = (header.partition(":") for header in headers)
@@ -222,8 +228,8 @@ def _read_head(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def running_gateway() -> Iterator[Gateway]:
-    gateway = Gateway()
+def running_gateway(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
+    gateway = Gateway(tls)
     try:
         yield gateway
     finally:

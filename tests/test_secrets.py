@@ -1,0 +1,359 @@
+"""The key and the signatures of links stay where they belong, whatever happens.
+
+What a single exception's text holds is in ``test_exceptions`` and ``test_client``, what the checks
+say in ``test_checks``, and that no redirect is followed in ``test_client`` and ``test_faults``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import shutil
+import ssl
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DataError, connection
+from django.test import Client
+from django.urls import reverse
+from django.utils.log import AdminEmailHandler
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+from django_q.models import Schedule
+
+from octovid_django.client import open_video, query_task
+from octovid_django.conf import octovid_settings
+from octovid_django.exceptions import OctovidConnectionError, OctovidError, OctovidRedirectError
+from octovid_django.models import GatewayState, VideoTask
+from octovid_django.refresh import refresh_due
+from octovid_django.snapshot import TaskSnapshot
+from tests.broker import take_messages
+from tests.gateway import (
+    Behaviour,
+    Gateway,
+    answer,
+    breaks_off,
+    resets,
+    running_gateway,
+    says,
+    success,
+)
+
+KEY = "sk-0123456789abcdef"
+SIGNATURE = "5ec4e7"
+SIGNED = f"https://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
+SAID = f"Bearer {KEY} may not see {SIGNED}"
+ESCAPED_KEY = "".join(f"\\u{ord(char):04x}" for char in KEY)
+"""As JSON may write it: no search for the key finds it."""
+
+MISTAKES = {"line_break": {"API_KEY": f"{KEY}\n"}, "list": {"API_KEY": [KEY]}, "no_dict": KEY}
+
+
+@pytest.fixture(autouse=True)
+def secrets(gateway: Gateway, configure: Callable[..., None]) -> None:
+    configure(API_KEY=KEY, TIMEOUT=1)
+
+
+def assert_is_clean(text: str) -> None:
+    assert text
+    assert KEY not in text
+    assert SIGNATURE not in text
+
+
+def forbidden(*_: object, **__: object) -> None:
+    """What nobody foresees."""
+    raise KeyError(SAID)
+
+
+# Tracebacks. Of a frame they show its variables, and the lines around the one that runs: the key
+# must not stand near the end of a test.
+
+
+def shown(error: BaseException, *, debug: bool) -> str:
+    """All that a traceback can show: Django's page and mail, with variables and settings."""
+    reporter = ExceptionReporter(None, type(error), error, error.__traceback__)
+    reporter.is_email = not debug
+    plain = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "\n".join(
+        [
+            *(reporter.get_traceback_html(), reporter.get_traceback_text()),
+            *(*plain.format(), repr(error), str(error)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["mail", "page"])
+class TestTracebacks:
+    @pytest.fixture(autouse=True)
+    def debugging(self, settings: Any, debug: bool) -> None:
+        settings.DEBUG = debug
+
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            says(401, {"error": {"message": SAID}}),
+            says(500, SAID),
+            says(200, SAID),
+            says(200, {"code": "bad", "message": SAID}),
+            says(302, Location=f"https://{KEY}.example/?X-Tos-Signature={SIGNATURE}"),
+            says(200, b"x" * 2000, Content_Encoding="gzip"),
+            resets(),
+            breaks_off(SAID.encode()),
+        ],
+        ids=["401", "500", "no_json", "error", "redirect", "packing", "reset", "half"],
+    )
+    def test_of_a_question(self, gateway: Gateway, behaviour: Behaviour, debug: bool) -> None:
+        gateway.default = behaviour
+        with pytest.raises(OctovidError) as raised:
+            query_task("t")
+
+        assert_is_clean(shown(raised.value, debug=debug))
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "octovid_django.snapshot.TaskSnapshot.from_answer",
+            "http.client.HTTPConnection.endheaders",
+            "urllib3.connectionpool.HTTPConnectionPool._make_request",
+            "requests.models.Response.iter_content",
+        ],
+    )
+    def test_of_what_nobody_foresees(
+        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
+    ) -> None:
+        gateway.default = says(200, {"code": SAID, "data": SAID})
+        monkeypatch.setattr(place, forbidden)
+        with pytest.raises(OctovidError, match="unforeseen KeyError") as raised:
+            query_task("t")
+
+        assert_is_clean(shown(raised.value, debug=debug))
+
+    @pytest.mark.parametrize(
+        "place",
+        ["http.client.HTTPConnection.endheaders", "requests.sessions.Session.send"],
+    )
+    def test_of_a_video(
+        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
+    ) -> None:
+        monkeypatch.setattr(place, forbidden)
+        with pytest.raises(OctovidError) as raised:
+            open_video(f"{gateway.url}/v1/videos/t/content")
+
+        assert_is_clean(shown(raised.value, debug=debug))
+
+    @pytest.mark.parametrize("mistake", MISTAKES)
+    def test_of_wrong_settings(self, settings: Any, mistake: str, debug: bool) -> None:
+        settings.OCTOVID = MISTAKES[mistake]
+        with pytest.raises(OctovidError) as raised:
+            octovid_settings.validate()
+
+        settings.OCTOVID = {"API_KEY": KEY}
+        assert_is_clean(shown(raised.value, debug=debug))
+
+
+def test_the_settings_in_them_are_without_the_key() -> None:
+    shown_settings = SafeExceptionReporterFilter().get_safe_settings()
+
+    assert shown_settings["OCTOVID"]["TIMEOUT"] == 1
+    assert KEY not in str(shown_settings)
+
+
+# Logs.
+
+
+@pytest.fixture
+def everything_logged(
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], str]:
+    """Every logger at its lowest level, and http.client's own debug output: return all of it."""
+    caplog.set_level(logging.NOTSET)
+    for name in ("urllib3", "requests", "octovid_django", "django-q", "django"):
+        caplog.set_level(logging.NOTSET, logger=name)
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 9)
+
+    def everything() -> str:
+        own = [record for record in caplog.records if not record.name.startswith("django.db")]
+        formatter = logging.Formatter("%(name)s %(message)s")
+        lines = [formatter.format(record) + str(record.args) for record in own]
+        return "\n".join([*lines, *capfd.readouterr()])
+
+    return everything
+
+
+@pytest.fixture
+def batch(gateway: Gateway, transactional_db: None) -> Iterator[None]:
+    """Answers of every kind, all of which say what they should not."""
+    escaped = f'{{"code": "bad", "message": "{ESCAPED_KEY}"}}'
+    gateway.behaviours = {
+        "success": success(SIGNED),
+        "failure": answer("FAILURE", fail_reason=SAID),
+        "running": answer("IN_PROGRESS", note=SAID, data={KEY: [KEY], "status": KEY, "ratio": KEY}),
+        "error": says(200, {"code": KEY, "message": SAID}),
+        "escaped": says(400, escaped),
+        "no_json": says(200, SAID),
+        "server": says(502, {"message": SAID}),
+        "redirect": says(302, Location=f"https://{KEY}.example/"),
+        "reset": resets(SAID.encode()),
+        "account": says(401, {"error": {"message": SAID}}),
+    }
+    for task_id in gateway.behaviours:
+        VideoTask.objects.track(task_id)
+    return None
+
+
+@pytest.mark.usefixtures("batch")
+class TestLogs:
+    def test_at_every_level_are_clean(self, everything_logged: Callable[[], str]) -> None:
+        refresh_due()
+
+        text = everything_logged()
+        assert "urllib3.connectionpool" in text
+        assert "Polling pauses" in text
+        assert_is_clean(text)
+
+    def test_are_clean_where_nobody_foresees_what_happens(
+        self, monkeypatch: pytest.MonkeyPatch, everything_logged: Callable[[], str]
+    ) -> None:
+        monkeypatch.setattr(TaskSnapshot, "from_answer", forbidden)
+        refresh_due()
+
+        text = everything_logged()
+        assert "failed in an unforeseen way" in text
+        assert "in forbidden" in text, "the traceback is there, but for variables"
+        assert_is_clean(text)
+
+    def test_are_clean_where_the_database_quotes_what_it_refuses(
+        self, everything_logged: Callable[[], str]
+    ) -> None:
+        def refuse_links(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+            if SIGNED in (params or ()):
+                raise DataError(f"DETAIL: Failing row contains (1, {SIGNED}, null).")
+            return execute(sql, params, *rest)
+
+        with connection.execute_wrapper(refuse_links):
+            refresh_due()
+
+        text = everything_logged()
+        assert "Task success: the answer cannot be stored: DETAIL: Failing row" in text
+        assert_is_clean(text)
+
+    def test_are_mailed_to_admins_without_a_secret(
+        self, monkeypatch: pytest.MonkeyPatch, settings: Any, mailoutbox: list[Any]
+    ) -> None:
+        settings.ADMINS = [("Admin", "admin@example.com")]
+        settings.DEBUG = False
+        monkeypatch.setattr(TaskSnapshot, "from_answer", forbidden)
+        handler = AdminEmailHandler(include_html=True)
+        logger = logging.getLogger("octovid_django")
+        logger.addHandler(handler)
+        try:
+            refresh_due()
+        finally:
+            logger.removeHandler(handler)
+
+        assert len(mailoutbox) > 1
+        for mail in mailoutbox:
+            assert_is_clean(mail.message().as_string())
+            for alternative in mail.alternatives:
+                assert_is_clean(str(alternative))
+
+
+# Rows, messages and pages.
+
+
+@pytest.mark.usefixtures("batch")
+class TestWhatIsKept:
+    def test_in_rows_and_messages_is_without_the_key(self) -> None:
+        refresh_due()
+
+        rows = [*VideoTask.objects.values(), *GatewayState.objects.values()]
+        assert KEY not in str([rows, take_messages(), list(Schedule.objects.values())])
+        statuses = set(VideoTask.objects.values_list("status", flat=True))
+        assert statuses == {"NOT_START", "SUCCESS", "FAILURE", "IN_PROGRESS"}
+
+    def test_is_shown_in_pages_without_a_secret(self, admin_client: Client) -> None:
+        refresh_due()
+        pks = list(VideoTask.objects.values_list("pk", flat=True))
+        admin = "admin:octovid_django_videotask"
+        pages = [
+            admin_client.get(reverse(f"{admin}_changelist")),
+            admin_client.get(reverse(f"{admin}_live"), {"ids": ",".join(map(str, pks))}),
+            admin_client.get(reverse("admin:octovid_django_gatewaystate_changelist")),
+            *(admin_client.get(reverse(f"{admin}_change", args=[pk])) for pk in pks),
+        ]
+
+        for page in pages:
+            assert page.status_code == 200
+            assert KEY not in page.content.decode()
+
+    @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
+    def test_is_told_by_the_status_without_a_secret(self, arguments: tuple[str, ...]) -> None:
+        refresh_due()
+        out, err = StringIO(), StringIO()
+        with pytest.raises((CommandError, SystemExit)) as raised:
+            call_command("octovid_status", *arguments, stdout=out, stderr=err)
+
+        text = out.getvalue() + err.getvalue() + str(raised.value)
+        assert "401" in text
+        assert_is_clean(text)
+
+
+# Whom the key is sent to.
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A new certificate for 127.0.0.1, with its private key."""
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl to make a certificate with")
+    path = tmp_path / "gateway.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=gateway"
+    alternative = "subjectAltName=IP:127.0.0.1"
+    command = ["openssl", *options.split(), "-addext", alternative, "-keyout", path, "-out", "-"]
+    made = subprocess.run(command, capture_output=True, check=True)
+    path.write_bytes(path.read_bytes() + made.stdout)
+    return path
+
+
+@pytest.fixture
+def secure_gateway(certificate: Path, configure: Callable[..., None]) -> Iterator[Gateway]:
+    """A gateway over https that the settings point at."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with running_gateway(tls) as gateway:
+        configure(BASE_URL=gateway.url)
+        yield gateway
+
+
+class TestOverTLS:
+    def test_the_key_is_not_sent_in_the_clear_after_a_downgrade(
+        self,
+        secure_gateway: Gateway,
+        certificate: Path,
+        gateway: Gateway,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        secure_gateway.default = says(301, Location=f"{gateway.url}/v1/video/generations/t")
+        with pytest.raises(OctovidRedirectError, match="pointing at http:"):
+            query_task("t")
+        with open_video(f"{secure_gateway.url}/v1/videos/t/content") as video:
+            assert video.status_code == 301
+
+        assert [request.headers["authorization"] for request in secure_gateway.requests] == (
+            [f"Bearer {KEY}"] * 2
+        )
+        assert gateway.requests == []
+
+    def test_the_key_is_not_sent_to_whom_nobody_vouches_for(self, secure_gateway: Gateway) -> None:
+        with pytest.raises(OctovidConnectionError, match="certificate"):
+            query_task("t")
+
+        assert secure_gateway.requests == []
