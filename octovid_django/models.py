@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.validators import MaxValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
+from django.db.models.base import ModelBase
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +22,9 @@ from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 MAX_TASK_ID_LENGTH = 191
 MAX_NESTING = 30
 """Of metadata: MariaDB stores no JSON deeper than 32."""
+
+SITES_OWN = {"task_id", "metadata", "updated_at"}
+"""The columns of a task that ``save()`` writes."""
 
 OVERDUE_AFTER = timedelta(minutes=2)
 """How long a look at a task may be late before something must be wrong."""
@@ -273,6 +278,42 @@ class VideoTask(models.Model):
 
     def __str__(self) -> str:
         return self.task_id
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Store the task; of one that is stored already, only what is the site's own.
+
+        The rest is the workers', who may have written since this instance was read: its stale
+        values would have the task polled again, or its end delivered again as if for the first
+        time. ``update_fields`` writes what it names.
+
+        Raises:
+            DatabaseError: The task has been deleted meanwhile; it stays so.
+        """
+        is_stored = not self._state.adding and using in (None, self._state.db)
+        if update_fields is None and is_stored and not force_insert:
+            update_fields = self._sites_own() - self.get_deferred_fields()
+        super().save(
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=update_fields,
+        )
+
+    def _sites_own(self) -> set[str]:
+        """The columns that no worker writes, those that a site's own subclass adds among them."""
+        return {
+            field.attname
+            for field in self._meta.concrete_fields
+            if not field.primary_key
+            and (field.model is not VideoTask or field.attname in SITES_OWN)
+        }
 
     @property
     def is_finished(self) -> bool:

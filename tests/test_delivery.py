@@ -119,6 +119,51 @@ class TestOneEnd:
         assert not VideoTask.objects.exists()
 
 
+class TestReceiverThatSavesStaleValues:
+    @pytest.fixture(autouse=True)
+    def keeper(self, clock: time_machine.Coordinates) -> Iterator[None]:
+        """A receiver that saves the task as it was read before it ended."""
+        VideoTask.objects.track("t0")
+        stale = VideoTask.objects.get()
+
+        def keep(**_: Any) -> None:
+            stale.metadata["shelf"] = 3
+            stale.save()
+
+        video_succeeded.connect(keep)
+        yield
+        video_succeeded.disconnect(keep)
+
+    def end(self) -> VideoTask:
+        VideoTask.objects.update(
+            status="SUCCESS", next_poll_at=None, completed_at=NOW, next_delivery_at=NOW
+        )
+        return VideoTask.objects.get()
+
+    def test_gets_the_end_once(self, received: Received) -> None:
+        task = self.end()
+
+        assert deliver(task.pk)
+        assert not deliver(task.pk)
+
+        assert [arguments["attempt"] for _, arguments in received] == [1, 1]
+        task.refresh_from_db()
+        assert (task.status, task.delivered_at) == ("SUCCESS", NOW)
+        assert task.metadata == {"shelf": 3}
+
+    def test_counts_attempts_and_is_given_up_like_any(
+        self, clock: time_machine.Coordinates, raising: Any, received: Received
+    ) -> None:
+        task = self.end()
+        for _ in range(MAX_ATTEMPTS):
+            assert not deliver(task.pk)
+            task.refresh_from_db()
+            clock.move_to(task.next_delivery_at or datetime.now(timezone.utc))
+
+        assert [arguments["attempt"] for _, arguments in received[::2]] == [1, 2, 3, 4, 5]
+        assert list(VideoTask.objects.abandoned()) == [task]
+
+
 class TestReceiverThatRaises:
     def test_stops_no_other(
         self, clock: time_machine.Coordinates, raising: Any, received: Received

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import call_command
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.models.signals import pre_save
+from django.test.utils import isolate_apps
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidTaskIdError
@@ -181,6 +182,82 @@ class TestTracking:
         VideoTask.objects.track("cgt-1", metadata=nested(30))
 
         assert VideoTask.objects.get().metadata == nested(30)
+
+
+class TestSaving:
+    def stale_and_ended(self) -> VideoTask:
+        """An instance that was read before its task ended, and its end was delivered."""
+        stale = VideoTask.objects.track("cgt-1", metadata={"order": 7})
+        VideoTask.objects.update(
+            status="SUCCESS",
+            video_url=LINK,
+            next_poll_at=None,
+            completed_at=NOW,
+            delivered_at=NOW,
+            delivery_attempts=2,
+        )
+        return stale
+
+    def test_what_is_stale_leaves_what_the_workers_wrote(self) -> None:
+        stale = self.stale_and_ended()
+        stale.metadata["shelf"] = 3
+        stale.save()
+
+        task = VideoTask.objects.get()
+        assert task.metadata == {"order": 7, "shelf": 3}
+        assert (task.status, task.video_url, task.next_poll_at) == ("SUCCESS", LINK, None)
+        assert (task.delivered_at, task.delivery_attempts) == (NOW, 2)
+
+    def test_writes_what_it_is_told_to(self) -> None:
+        stale = self.stale_and_ended()
+        stale.fail_reason = "bad taste"
+        stale.save(update_fields=["fail_reason"])
+
+        assert VideoTask.objects.get().fail_reason == "bad taste"
+
+    def test_reads_nothing_of_a_deferred_column(self, django_assert_num_queries: Any) -> None:
+        create("cgt-1", metadata={"order": 7})
+        task = VideoTask.objects.only("task_id").get()
+
+        with django_assert_num_queries(1):
+            task.save()
+        assert VideoTask.objects.get().metadata == {"order": 7}
+
+    def test_does_not_bring_a_deleted_task_back(self) -> None:
+        task = create("cgt-1")
+        VideoTask.objects.all().delete()
+
+        with pytest.raises(DatabaseError), transaction.atomic():
+            task.save()
+        assert not VideoTask.objects.exists()
+
+    def test_of_a_copy_stores_all_of_it(self) -> None:
+        copy = create("cgt-1", status="FAILURE", fail_reason="bad taste")
+        copy.pk, copy.task_id, copy._state.adding = None, "cgt-2", True
+        copy.save()
+
+        assert set(VideoTask.objects.values_list("fail_reason", flat=True)) == {"bad taste"}
+
+    @pytest.mark.django_db(transaction=True)
+    @isolate_apps("octovid_django")
+    def test_writes_the_columns_of_a_sites_subclass(self) -> None:
+        class ShopTask(VideoTask):
+            shelf = models.IntegerField(default=0)
+
+            class Meta:
+                app_label = "octovid_django"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(ShopTask)
+        try:
+            task = ShopTask.objects.create(task_id="cgt-1")
+            task.shelf, task.status = 3, "SUCCESS"
+            task.save()
+
+            assert ShopTask.objects.values_list("shelf", "status").get() == (3, "NOT_START")
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(ShopTask)
 
 
 class TestQueryset:
