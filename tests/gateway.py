@@ -213,7 +213,11 @@ class Gateway:
                     line, {name.lower(): value.strip() for name, _, value in fields}, number
                 )
                 self.requests.append(request)
-                self.behaviours.get(request.task_id, self.default)(connection, self._stop)
+                self.answer(request, connection)
+
+    def answer(self, request: Request, connection: socket.socket) -> None:
+        """Answer one request."""
+        self.behaviours.get(request.task_id, self.default)(connection, self._stop)
 
 
 def _read_head(connection: socket.socket) -> bytes:

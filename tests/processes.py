@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from tests.broker import settings_of_broker
+from typing import IO, Any
+from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parent.parent
+REDIS_URL = os.environ.get("REDIS_URL", "")
+"""Where the tests' Redis is; without one django-q2 uses the database."""
 
 RECEIVERS = """
 import json
@@ -63,6 +65,11 @@ def readme_code(name: str) -> str:
     return next(block for block in blocks if name in block)
 
 
+def settings_of_broker() -> dict[str, Any]:
+    """What ``Q_CLUSTER`` says of a broker that no other cluster uses."""
+    return {"name": f"test-{uuid4().hex}", "orm": None, "redis": REDIS_URL} if REDIS_URL else {}
+
+
 class Site:
     """A project made with ``django-admin startproject``, with the README's settings.
 
@@ -71,6 +78,8 @@ class Site:
         gateway_url: Where its gateway is.
         q_cluster: What its ``Q_CLUSTER`` has beside the README's.
         octovid: What its ``OCTOVID`` has beside the README's.
+        shop: The app with its receivers; without one, they write down what they are called with.
+        settings: More code for the end of its settings.
     """
 
     def __init__(
@@ -80,20 +89,26 @@ class Site:
         *,
         q_cluster: dict[str, Any] | None = None,
         octovid: dict[str, Any] | None = None,
+        shop: Path | None = None,
+        settings: str = "",
     ) -> None:
         self.path = path
         self._clusters: list[subprocess.Popen[bytes]] = []
         self._env = os.environ | {"OCTOVID_API_KEY": "sandbox-key"}
         self._env.pop("DJANGO_SETTINGS_MODULE", None)
         self._run(sys.executable, "-m", "django", "startproject", "mysite", ".")
-        (path / "shop").mkdir()
-        (path / "shop" / "__init__.py").touch()
-        (path / "shop" / "apps.py").write_text(RECEIVERS)
+        if shop:
+            shutil.copytree(shop, path / "shop")
+        else:
+            (path / "shop").mkdir()
+            (path / "shop" / "__init__.py").touch()
+            (path / "shop" / "apps.py").write_text(RECEIVERS)
         with (path / "mysite" / "settings.py").open("a") as file:
             file.write(readme_code("INSTALLED_APPS"))
             file.write('\nINSTALLED_APPS += ["shop.apps.ShopConfig"]\n')
             file.write(f"OCTOVID |= { ({'BASE_URL': gateway_url} | (octovid or {}))!r}\n")
-            file.write(f"Q_CLUSTER |= { {**settings_of_broker(), **(q_cluster or {})}!r}\n")
+            q_cluster = {**settings_of_broker(), **(q_cluster or {})}
+            file.write(f"Q_CLUSTER |= {q_cluster!r}\n{settings}")
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -121,8 +136,8 @@ class Site:
         report: dict[str, Any] = json.loads(self.manage("octovid_status", "--json").stdout)
         return report
 
-    def received(self) -> list[list[Any]]:
-        """Return what the receivers were called with: signal, task id, status, attempt."""
+    def received(self) -> list[Any]:
+        """Return what the receivers wrote down, here signal, task id, status, attempt."""
         path = self.path / "received.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -136,14 +151,32 @@ class Site:
             "from octovid_django.wakeup import wake; wake('octovid_django.tasks.refresh_due')"
         )
 
-    def start_qcluster(self) -> subprocess.Popen[bytes]:
-        """Start a real qcluster, the leader of a process group of its own."""
-        with (self.path / "qcluster.log").open("ab") as log:
+    def start(self, *arguments: str, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start ``manage.py`` with these arguments, its input and output ours to use."""
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.path,
+            env=self._env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+
+    def start_qcluster(
+        self, log: str = "qcluster.log", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a real qcluster, the leader of a process group of its own.
+
+        Args:
+            log: The name of the file that it prints to.
+            environment: What it has beside the tests' own.
+        """
+        with (self.path / log).open("ab") as file:
             cluster = subprocess.Popen(
                 [sys.executable, "manage.py", "qcluster"],
                 cwd=self.path,
-                env=self._env,
-                stdout=log,
+                env=self._env | environment,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

@@ -1,0 +1,124 @@
+"""A gateway whose tasks go by the clock, that errs at random, and notes who asked what, when."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from octovid_django.sandbox.simulation import SimulatedTask
+from tests.gateway import (
+    BROKEN,
+    DENIED,
+    NOT_JSON,
+    WRONG_KEY,
+    Behaviour,
+    Gateway,
+    Request,
+    breaks_off,
+    resets,
+    says,
+)
+
+ERROR_SHARE = 0.08
+"""Of the answers that are an error of one task's."""
+
+
+def is_silent_for(seconds: float) -> Behaviour:
+    """Nothing for a while, and then the end of the connection."""
+
+    def behave(connection: socket.socket, stop: threading.Event) -> None:
+        stop.wait(seconds)
+        connection.close()
+
+    return behave
+
+
+ERRORS = {
+    "502": BROKEN,
+    "denied": DENIED,
+    "no JSON": NOT_JSON,
+    "half an answer": breaks_off(),
+    "reset": resets(),
+    "silence": is_silent_for(4),
+}
+TROUBLES = {"401": WRONG_KEY, "429": says(429, Retry_After="2")}
+"""They pause everybody, the first for 15 s."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request about a task."""
+
+    task_id: str
+    cluster: str
+    """Who asked: every cluster has a key of its own."""
+    asked_at: float
+    answered_at: float
+    fault: str | None
+
+
+class SoakGateway(Gateway):
+    """Knows the tasks that it was told of by ``create``.
+
+    Args:
+        rng: Decides where it errs.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.questions: list[Question] = []
+        self.faults: Counter[str] = Counter()
+        self._rng = rng
+        self._tasks: dict[str, SimulatedTask] = {}
+        self._troubles: list[str] = []
+        super().__init__()
+
+    def create(self, task_id: str, outcome: str, run_seconds: float) -> None:
+        """Begin a task that ends after so many seconds."""
+        self._tasks[task_id] = SimulatedTask(
+            model="soak",
+            outcome=outcome,
+            run_seconds=run_seconds,
+            fail_reason="soaked",
+            duration=5,
+            resolution="720p",
+            ratio="16:9",
+        )
+
+    def trouble(self, name: str) -> None:
+        """Answer the next request with one of ``TROUBLES``."""
+        self._troubles.append(name)
+
+    def answer(self, request: Request, connection: socket.socket) -> None:
+        asked_at = time.time()
+        fault = self._fault()
+        behaviour = (ERRORS | TROUBLES)[fault] if fault else self._truth(request.task_id)
+        try:
+            behaviour(connection, self._stop)
+        finally:
+            self.questions.append(
+                Question(
+                    request.task_id,
+                    request.headers["authorization"].removeprefix("Bearer "),
+                    asked_at,
+                    time.time(),
+                    fault,
+                )
+            )
+
+    def _fault(self) -> str | None:
+        fault = None
+        if self._troubles:
+            fault = self._troubles.pop()
+        elif self._rng.random() < ERROR_SHARE:
+            fault = self._rng.choice(list(ERRORS))
+        if fault:
+            self.faults[fault] += 1
+        return fault
+
+    def _truth(self, task_id: str) -> Behaviour:
+        state = self._tasks[task_id].state(time.time(), f"https://cdn.example/{task_id}.mp4")
+        return says(200, {"code": "success", "data": {"task_id": task_id, **state}})

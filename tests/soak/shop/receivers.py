@@ -1,0 +1,74 @@
+"""Receivers that write down durably when they begin and when they are done, and that misbehave.
+
+How is said by the first word of the task's id; they do so while the outcome is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import time
+from typing import Any
+
+from django.conf import settings
+
+from octovid_django import signals
+from octovid_django.models import VideoTask
+
+NAMES = ("video_succeeded", "video_failed", "video_completed")
+
+
+def connect() -> None:
+    """Subscribe to every signal that speaks of an end."""
+    for name in NAMES:
+        getattr(signals, name).connect(_receiver_of(name), weak=False)
+
+
+def tracked(task_id: str) -> VideoTask:
+    """The task as it was when it was tracked: what a site may have kept somewhere."""
+    task: VideoTask = pickle.loads((settings.BASE_DIR / "tracked" / task_id).read_bytes())
+    return task
+
+
+def _receiver_of(name: str) -> Any:
+    def receive(task: VideoTask, attempt: int, **_: Any) -> None:
+        _write_down(name, task, attempt, "begun")
+        if name != "video_completed":
+            _misbehave(task, attempt)
+        _write_down(name, task, attempt, "done")
+
+    return receive
+
+
+def _write_down(name: str, task: VideoTask, attempt: int, what: str) -> None:
+    record = {
+        "signal": name,
+        "task": task.task_id,
+        "attempt": attempt,
+        "what": what,
+        "completed_at": task.completed_at and task.completed_at.timestamp(),
+        "pid": os.getpid(),
+        "at": time.time(),
+    }
+    with (settings.BASE_DIR / "received.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _misbehave(task: VideoTask, attempt: int) -> None:
+    kind = task.task_id.partition("-")[0]
+    if kind == "stale":  # at every attempt
+        stale = tracked(task.task_id)
+        stale.metadata["attempt"] = attempt
+        stale.save()
+    elif attempt > 1:
+        return
+    elif kind == "raises":
+        raise RuntimeError("no shelf left")
+    elif kind == "hangs":
+        time.sleep(settings.Q_CLUSTER["timeout"] + 30)
+    elif kind == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "deletes":
+        task.delete()

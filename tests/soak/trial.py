@@ -1,0 +1,264 @@
+"""One site on one database and one broker, its clusters, and all that befalls them."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.processes import Site, wait_for
+from tests.soak.gateway import SoakGateway
+from tests.soak.servers import Server
+from tests.soak.supervisor import CLOCKS_AHEAD, KILLS, Supervisor
+from tests.soak.verdict import ENDS, Records, Times, Verdict, judge
+
+TIMES = Times(poll_interval=3, answer=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
+RETRY = 25
+"""Seconds until django-q2's ORM broker tells again what nobody has acknowledged."""
+MISCHIEF = {"well": 60, "raises": 8, "stale": 8, "deletes": 8, "dies": 6, "hangs": 3}
+"""What receivers do, and how often."""
+WAKE_INTERVAL = 5.0
+HUNG_AFTER = 45.0
+"""Seconds without a tick after which a supervisor's health check restarts clusters."""
+DATABASE_OUTAGE, LOCK, BROKER_OUTAGE = 20.0, 8.0, 10.0
+SETTINGS = """
+from shop import host
+DATABASES = {{"default": host.database({database!r})}}
+Q_CLUSTER = host.broker(Q_CLUSTER)
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and how much."""
+
+    chaos_seconds: float
+    settle_seconds: float
+    kills: int
+    tasks_per_second: float = 1.0
+
+
+@dataclass
+class Outcome:
+    """What a trial was, and what its records say."""
+
+    name: str
+    clusters: int
+    faults: Counter[str]
+    verdict: Verdict
+    settled_after: float
+    """Seconds from the last fault to the last delivery."""
+
+
+class Storefront:
+    """The site's web process."""
+
+    def __init__(self, site: Site) -> None:
+        self._log = (site.path / "storefront.log").open("wb")
+        self._process = site.start("storefront", stderr=self._log)
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        """Have it do something, and return what it answers."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        stdin.write(json.dumps([name, *arguments]).encode() + b"\n")
+        stdin.flush()
+        return json.loads(stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+
+class Trial:
+    """Runs once.
+
+    Args:
+        name: What it is called in the table.
+        path: An empty directory.
+        database: Of the site.
+        broker: Of the site's clusters.
+        seed: Of all that is random.
+    """
+
+    def __init__(self, name: str, path: Path, database: Server, broker: Server, seed: str) -> None:
+        self.name = name
+        self._database, self._broker = database, broker
+        self._rng = random.Random(seed)
+        self._gateway = SoakGateway(random.Random(f"{seed} gateway"))
+        self._site = Site(
+            path,
+            self._gateway.url,
+            q_cluster={
+                "name": path.name,
+                "workers": 2,
+                "timeout": int(TIMES.work),
+                "retry": RETRY,
+                **broker.settings,
+            },
+            octovid={"POLL_INTERVAL": TIMES.poll_interval, "TIMEOUT": TIMES.answer},
+            shop=Path(__file__).parent / "shop",
+            settings=SETTINGS.format(database=database.settings),
+        )
+        self._supervisor = Supervisor(
+            self._site, self._rng, database.environment | broker.environment
+        )
+        self._records = Records()
+        self._faults: Counter[str] = Counter()
+        self._outages: list[threading.Thread] = []
+
+    def run(self, plan: Plan) -> Outcome:
+        """Let everything happen, let it settle, and judge."""
+        try:
+            return self._run(plan)
+        finally:
+            self._supervisor.stop()
+            self._gateway.close()
+            for outage in self._outages:
+                outage.join()
+
+    def _run(self, plan: Plan) -> Outcome:
+        migrated = self._site.manage("migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        self._storefront = Storefront(self._site)
+        try:
+            self._supervisor.add(2)
+            self._let_happen(self._events(plan), plan.chaos_seconds)
+            quiet_at = time.monotonic()
+            self._settle(plan.settle_seconds)
+            settled_after = time.monotonic() - quiet_at
+        finally:
+            self._storefront.close()
+        self._records.questions = list(self._gateway.questions)
+        self._records.killed = self._supervisor.killed
+        self._records.received = [json.loads(line) for line in self._received()]
+        return Outcome(
+            self.name,
+            len(CLOCKS_AHEAD),
+            self._faults + self._supervisor.faults + self._gateway.faults,
+            judge(self._records, TIMES),
+            settled_after,
+        )
+
+    def _received(self) -> list[str]:
+        path = self._site.path / "received.jsonl"
+        return path.read_text().splitlines() if path.exists() else []
+
+    # What happens.
+
+    def _events(self, plan: Plan) -> list[tuple[float, Callable[[], Any]]]:
+        """What happens when, in seconds from the start."""
+        rng, end = self._rng, plan.chaos_seconds
+        kinds = [KILLS[number % len(KILLS)] for number in range(plan.kills)]
+        events: list[tuple[float, Callable[[], Any]]] = [
+            (end / 2, lambda: self._supervisor.add(len(CLOCKS_AHEAD) - 2)),
+            *((at / plan.tasks_per_second, self._track) for at in range(int(end))),
+            *((rng.uniform(3, end), lambda kind=kind: self._kill(kind)) for kind in kinds),
+            *((rng.uniform(5, end), self._repeat_messages) for _ in range(3)),
+            *((rng.uniform(5, end), self._lose_messages) for _ in range(3)),
+            *((rng.uniform(5, end), self._save_stale) for _ in range(3)),
+            (rng.uniform(5, end / 2), lambda: self._gateway.trouble("401")),
+            *((rng.uniform(5, end), lambda: self._gateway.trouble("429")) for _ in range(3)),
+        ]
+        is_file = not self._database.environment
+        outage = LOCK if is_file else DATABASE_OUTAGE
+        what = "database locked" if is_file else "database gone"
+        events.append((end / 4, lambda: self._cut(self._database, what, outage)))
+        if self._broker.environment:
+            events.append(
+                (end * 3 / 4, lambda: self._cut(self._broker, "broker gone", BROKER_OUTAGE))
+            )
+        return sorted(events, key=lambda event: event[0])
+
+    def _let_happen(self, events: list[tuple[float, Callable[[], Any]]], seconds: float) -> None:
+        begun_at = time.monotonic()
+        while time.monotonic() < begun_at + seconds or events:
+            self._tend()
+            while events and events[0][0] <= time.monotonic() - begun_at:
+                events.pop(0)[1]()
+            time.sleep(0.2)
+
+    def _tend(self) -> None:
+        """What goes on in any case: the supervisor's care, the schedule, a look at the rows."""
+        self._supervisor.tend()
+        now = time.monotonic()
+        if now < getattr(self, "_next_look", 0):
+            return
+        self._next_look = now + WAKE_INTERVAL
+        self._storefront("wake")
+        rows = self._look()
+        last_tick_at = rows["last_tick_at"] or 0
+        if self._heard_tick != last_tick_at or self._is_cut():
+            self._heard_tick, self._heard_at = last_tick_at, now
+        elif now - self._heard_at > HUNG_AFTER:
+            self._supervisor.restart_hung()
+            self._heard_at = now
+
+    _heard_tick = 0.0
+    _heard_at = 0.0
+
+    def _look(self) -> dict[str, Any]:
+        at = time.time()
+        rows: dict[str, Any] = self._storefront("rows")
+        self._records.samples.append((at, rows["tasks"]))
+        return rows
+
+    def _settle(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            self._tend()
+            if not self._is_cut() and all(
+                row["status"] in ENDS and row["delivered_at"] for row in self._look()["tasks"]
+            ):
+                return
+            time.sleep(1)
+
+    def _is_cut(self) -> bool:
+        return any(outage.is_alive() for outage in self._outages)
+
+    # The faults.
+
+    def _track(self) -> None:
+        kind = self._rng.choices(list(MISCHIEF), list(MISCHIEF.values()))[0]
+        task_id = f"{kind}-{len(self._records.tracked)}"
+        if kind != "well":
+            self._faults[f"receiver {kind}"] += 1
+        outcome = self._rng.choice(("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE"))
+        self._gateway.create(task_id, outcome, self._rng.uniform(1, 20))
+        self._records.tracked.add(task_id)
+        self._storefront("track", [task_id])
+
+    def _kill(self, kind: str) -> None:
+        wait_for(lambda: self._supervisor.kill(kind) or self._supervisor.tend(), 30, "no cluster")
+
+    def _repeat_messages(self) -> None:
+        self._storefront("repeat_messages")
+        self._faults["messages repeated"] += 1
+
+    def _lose_messages(self) -> None:
+        self._storefront("lose_messages")
+        self._faults["messages lost"] += 1
+
+    def _save_stale(self) -> None:
+        self._storefront("save_stale", sorted(self._records.tracked))
+        self._faults["all saved stale"] += 1
+
+    def _cut(self, server: Server, what: str, seconds: float) -> None:
+        def outage() -> None:
+            begun_at = time.time()
+            server.cut()
+            time.sleep(seconds)
+            server.mend()
+            self._records.outages.append((begun_at, time.time()))
+
+        self._faults[f"{what} {seconds:g} s"] += 1
+        self._outages.append(threading.Thread(target=outage))
+        self._outages[-1].start()

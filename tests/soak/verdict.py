@@ -1,0 +1,211 @@
+"""What the records of a trial say about the promises. Nothing is run here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.soak.gateway import TROUBLES, Question
+
+ENDS = {"SUCCESS", "FAILURE", "LOST"}
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds, as the site of a trial is set up."""
+
+    poll_interval: float
+    answer: float
+    """``OCTOVID["TIMEOUT"]``"""
+    work: float
+    """``Q_CLUSTER["timeout"]``"""
+    skew: float
+    """By which the clocks of two clusters differ at most."""
+
+    @property
+    def poll_lease(self) -> float:
+        return 20 + self.answer + 15 + 1
+
+    @property
+    def delivery_lease(self) -> float:
+        return self.work + 30
+
+
+@dataclass
+class Records:
+    """What was written down during one trial, by those who cannot be wrong about it."""
+
+    tracked: set[str] = field(default_factory=set)
+    questions: list[Question] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
+    """All rows, at moments in Unix time; the last when all was settled."""
+    killed: set[int] = field(default_factory=set)
+    outages: list[tuple[float, float]] = field(default_factory=list)
+
+
+Run = dict[tuple[str, str], float]
+"""When each signal began and was done, in one attempt at one task."""
+
+
+@dataclass
+class Verdict:
+    """Numbers of tasks or runs, and every broken promise in one line each."""
+
+    tasks: int
+    completions: int
+    attempts: int
+    deliveries: int
+    """Attempts in which every receiver was done."""
+    doubles: int
+    """Of these, what came after the first of its task."""
+    losses: list[str]
+    stuck: list[str]
+    broken: list[str]
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.losses or self.stuck or self.broken)
+
+
+def judge(records: Records, times: Times) -> Verdict:
+    """Return what ``records`` say about a trial of a site with these ``times``."""
+    runs = _runs(records)
+    whole = [key for key, run in runs.items() if _is_whole(run)]
+    rows = {row["task_id"]: row for row in records.samples[-1][1]}
+    return Verdict(
+        tasks=len(records.tracked),
+        completions=len(
+            {task_id for task_id, row in rows.items() if row["completed_at"]}
+            | {task_id for task_id, _ in runs}
+        ),
+        attempts=len(runs),
+        deliveries=len(whole),
+        doubles=len(whole) - len({task_id for task_id, _ in whole}),
+        losses=list(_losses(records, rows, runs)),
+        stuck=list(_stuck(rows)),
+        broken=[
+            *_wrong_runs(records, runs),
+            *_needless_doubles(records, runs),
+            *_asked_twice(records, times),
+            *_asked_after_the_end(records, rows, times),
+            *_long_leases(records, times),
+            *_unshared(records),
+        ],
+    )
+
+
+def _runs(records: Records) -> dict[tuple[str, int], Run]:
+    runs: dict[tuple[str, int], Run] = defaultdict(dict)
+    for call in records.received:
+        runs[call["task"], call["attempt"]][call["signal"], call["what"]] = call["at"]
+    return runs
+
+
+def _is_whole(run: Run) -> bool:
+    done = {signal for signal, what in run if what == "done"}
+    return "video_completed" in done and len(done) == 2
+
+
+def _losses(
+    records: Records, rows: dict[str, dict[str, Any]], runs: dict[tuple[str, int], Run]
+) -> Iterator[str]:
+    for task_id in records.tracked:
+        row = rows.get(task_id)
+        if row is None:
+            if not task_id.startswith("deletes") or (task_id, 1) not in runs:
+                yield f"{task_id} is gone, and no receiver deleted it"
+        elif row["delivered_at"] and not _is_whole(
+            runs.get((task_id, row["delivery_attempts"]), {})
+        ):
+            yield f"{task_id} is marked as delivered, but its receivers were not done: {row}"
+
+
+def _stuck(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for task_id, row in rows.items():
+        if row["status"] not in ENDS:
+            yield f"{task_id} has not ended: {row}"
+        elif not row["delivered_at"]:
+            yield f"the end of {task_id} is not delivered: {row}"
+        elif row["next_poll_at"] or row["next_delivery_at"]:
+            yield f"{task_id} is over, and yet somebody is to look at it: {row}"
+
+
+def _wrong_runs(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[str]:
+    begun = Counter(
+        (call["task"], call["attempt"], call["signal"])
+        for call in records.received
+        if call["what"] == "begun"
+    )
+    yield from (f"told twice as the same attempt: {call}" for call, n in begun.items() if n > 1)
+    owners = defaultdict(set)
+    for call in records.received:
+        owners[call["task"]].add(call["completed_at"])
+    yield from (f"{task_id} has ended twice" for task_id, ends in owners.items() if len(ends) > 1)
+    last: dict[str, int] = {}
+    for call in records.received:
+        if call["attempt"] < last.get(call["task"], 0):
+            yield f"an earlier attempt after a later one: {call}"
+        last[call["task"]] = call["attempt"]
+    for (task_id, attempt), run in runs.items():
+        order = [signal for signal, what in run if what == "begun"]
+        if order[0] == "video_completed":
+            yield f"attempt {attempt} at {task_id} told of the end before its outcome"
+
+
+def _needless_doubles(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[str]:
+    """Attempts after a whole one whose worker nobody kept from recording it."""
+    workers = {(call["task"], call["attempt"]): call["pid"] for call in records.received}
+    for (task_id, attempt), run in runs.items():
+        if not _is_whole(run) or not any(
+            other > attempt for each, other in runs if each == task_id
+        ):
+            continue
+        done_at = max(run.values())
+        is_cut = any(begin - 1 <= done_at <= end for begin, end in records.outages)
+        if workers[task_id, attempt] not in records.killed and not is_cut:
+            yield f"{task_id} was told again after attempt {attempt}, which was good"
+
+
+def _asked_twice(records: Records, times: Times) -> Iterator[str]:
+    earlier: dict[str, Question] = {}
+    for question in sorted(records.questions, key=lambda each: each.asked_at):
+        before = earlier.get(question.task_id)
+        earlier[question.task_id] = question
+        if before is None:
+            continue
+        over_at = min(before.answered_at, before.asked_at + times.answer)
+        # The shortest backoff there is. What an account's trouble gave back has no pause.
+        pause = 0 if before.fault in TROUBLES else 0.8 * times.poll_interval - times.skew
+        if question.asked_at < over_at + pause:
+            yield f"asked twice within one lease: {before}, {question}"
+
+
+def _asked_after_the_end(
+    records: Records, rows: dict[str, dict[str, Any]], times: Times
+) -> Iterator[str]:
+    for question in records.questions:
+        completed_at = rows.get(question.task_id, {}).get("completed_at")
+        if completed_at and question.asked_at > completed_at + times.skew:
+            yield f"asked after the end: {question}"
+
+
+def _long_leases(records: Records, times: Times) -> Iterator[str]:
+    for at, rows in records.samples:
+        for row in rows:
+            backoff = times.poll_interval * 2 ** max(0, row["error_count"] - 1) * 1.2
+            delivery_pause = 15 * 4 ** max(0, row["delivery_attempts"] - 1)
+            for name, longest in (
+                ("next_poll_at", max(times.poll_lease, backoff)),
+                ("next_delivery_at", max(times.delivery_lease, delivery_pause)),
+            ):
+                ahead = (row[name] or at) - at
+                if ahead > longest + times.skew:
+                    yield f"{name} of {row['task_id']} is {ahead:.0f} s ahead: {row}"
+
+
+def _unshared(records: Records) -> Iterator[str]:
+    if len({question.cluster for question in records.questions}) < 2:
+        yield "one cluster has done all the work"
