@@ -385,6 +385,17 @@ class TestWaiting:
 
         assert [arguments["attempt"] for _, arguments in received] == [2, 2]
 
+    def test_since_a_host_whose_clock_is_ahead_saw_it_is_ended_seconds_later(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        task = ended(next_delivery_at=NOW + timedelta(seconds=5), completed_at=NOW)
+
+        assert not deliver(task.pk), "the message comes before its time by this host's clock"
+        clock.shift(8)
+        self.run(Deliveries())
+
+        assert [arguments["attempt"] for _, arguments in received] == [1, 1]
+
     def test_starts_nothing_when_its_time_is_over(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:

@@ -9,11 +9,18 @@ import pytest
 import time_machine
 from django.db import DataError, connection, connections, transaction
 
+from octovid_django.conf import octovid_settings
 from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidSettingsError
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
-from octovid_django.refresh import RefreshSummary, refresh_batch, refresh_due, refresh_tasks
+from octovid_django.refresh import (
+    BATCH_SECONDS,
+    RefreshSummary,
+    refresh_batch,
+    refresh_due,
+    refresh_tasks,
+)
 from octovid_django.signals import video_progressed
 from tests.broker import take_messages
 from tests.gateway import (
@@ -116,9 +123,12 @@ class TestDue:
             video_progressed.disconnect(look)
         assert gateway.asked == ["a", "a"]
 
-    def test_of_a_dead_worker_fall_due_again_within_a_minute(
-        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
-    ) -> None:
+
+class TestClaimsOfADeadWorker:
+    @pytest.fixture(autouse=True)
+    def two_claims(self, track: Track) -> None:
+        """Two tasks that a worker has claimed and asked about, before it died."""
+
         def die(**_: Any) -> None:
             raise KeyboardInterrupt
 
@@ -131,9 +141,18 @@ class TestDue:
         finally:
             video_progressed.disconnect(die)
 
+    def test_fall_due_again_within_a_minute(self, clock: time_machine.Coordinates) -> None:
         assert not VideoTask.objects.due().exists()
         clock.shift(60)
         assert refresh_due().asked == 2
+
+    def test_hold_for_a_host_whose_clock_is_ahead(self, clock: time_machine.Coordinates) -> None:
+        """As long as the worker, were it alive, could be asking: by its own clock."""
+        VideoTask.objects.filter(task_id="a").update(next_poll_at=None)  # which was applied
+        ahead = 10
+        clock.shift(BATCH_SECONDS + octovid_settings.TIMEOUT + ahead)
+
+        assert refresh_due().asked == 0
 
 
 class TestOneRowsPoison:

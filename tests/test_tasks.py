@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pydoc import locate
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from octovid_django.models import VideoTask
+from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+DELIVER = "octovid_django.tasks.deliver_completion"
+Received = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.mark.parametrize("name", ["refresh_due", "refresh_backlog", "deliver_completion"])
@@ -28,6 +35,48 @@ def test_a_refresh_and_a_delivery_run_in_a_worker(
     async_task("octovid_django.tasks.deliver_completion", task.pk, sync=True)
 
     assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
+
+
+class TestMessages:
+    """What django-q2 does with messages that are no more than wake-up calls."""
+
+    @pytest.fixture
+    def ended(self, sandbox: Sandbox) -> VideoTask:
+        """A task whose end is committed, and of which a message was queued."""
+        VideoTask.objects.track(sandbox.create(run_seconds=0))
+        refresh_due()
+        assert [message.func() for message in OrmQ.objects.all()] == [DELIVER]
+        return VideoTask.objects.get()
+
+    def run(self, function: str, *args: int) -> None:
+        async_task(function, *args, sync=True)
+
+    def test_that_come_twice_tell_once(self, ended: VideoTask, received: Received) -> None:
+        self.run(DELIVER, ended.pk)
+        self.run(DELIVER, ended.pk)
+
+        assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
+
+    def test_that_come_hours_late_change_nothing(
+        self, ended: VideoTask, received: Received, sandbox: Sandbox
+    ) -> None:
+        self.run(DELIVER, ended.pk)
+        told, asked = len(received), sandbox.query_count
+
+        with time_machine.travel(timezone.now() + timedelta(hours=7)):
+            for function in ("refresh_due", "refresh_backlog"):
+                self.run(f"octovid_django.tasks.{function}")
+            self.run(DELIVER, ended.pk)
+
+        assert (len(received), sandbox.query_count) == (told, asked)
+
+    def test_that_never_come_are_not_missed(self, ended: VideoTask, received: Received) -> None:
+        OrmQ.objects.all().delete()
+
+        self.run("octovid_django.tasks.refresh_due")
+
+        assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
+        assert all(arguments["attempt"] == 1 for _, arguments in received)
 
 
 def test_a_tick_runs_in_a_worker(sandbox: Sandbox) -> None:
