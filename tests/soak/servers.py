@@ -161,8 +161,8 @@ class OrmBroker(Server):
 
     environment: dict[str, str] = {}
 
-    def __init__(self, _: str) -> None:
-        self.settings = {"orm": "default"}
+    def __init__(self, name: str) -> None:
+        self.settings = {"name": name, "orm": "default"}
 
     def cut(self) -> None:
         """Nothing."""
@@ -185,7 +185,7 @@ class RedisBroker(ProxiedServer):
         self._redis = _available(self._connect)
         there = f"redis://127.0.0.1:{self._proxy.port}{self._url.path}"
         self.environment = {"SOAK_REDIS_URL": there}
-        self.settings = {"orm": None, "redis": self.url}
+        self.settings = {"name": name, "orm": None, "redis": self.url}
 
     def _connect(self) -> Any:
         import redis  # noqa: PLC0415

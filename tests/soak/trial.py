@@ -15,23 +15,21 @@ from typing import Any
 from tests.processes import Site, wait_for
 from tests.soak.gateway import SoakGateway
 from tests.soak.servers import Server
+from tests.soak.site import new_site
 from tests.soak.supervisor import CLOCKS_AHEAD, KILLS, Supervisor
 from tests.soak.verdict import ENDS, Records, Times, Verdict, judge
 
 TIMES = Times(poll_interval=3, answer=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
 RETRY = 25
 """Seconds until django-q2's ORM broker tells again what nobody has acknowledged."""
-MISCHIEF = {"well": 60, "raises": 8, "stale": 8, "deletes": 8, "dies": 6, "hangs": 3}
+MISCHIEF = {"well": 80, "raises": 6, "stale": 6, "deletes": 4, "dies": 3, "hangs": 1}
 """What receivers do, and how often."""
+FIRST_TASKS = 80
+"""They come at once, and one a second after them."""
 WAKE_INTERVAL = 5.0
 HUNG_AFTER = 45.0
 """Seconds without a tick after which a supervisor's health check restarts clusters."""
 DATABASE_OUTAGE, LOCK, BROKER_OUTAGE = 20.0, 8.0, 10.0
-SETTINGS = """
-from shop import host
-DATABASES = {{"default": host.database({database!r})}}
-Q_CLUSTER = host.broker(Q_CLUSTER)
-"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,6 @@ class Plan:
     chaos_seconds: float
     settle_seconds: float
     kills: int
-    tasks_per_second: float = 1.0
 
 
 @dataclass
@@ -94,19 +91,18 @@ class Trial:
         self._database, self._broker = database, broker
         self._rng = random.Random(seed)
         self._gateway = SoakGateway(random.Random(f"{seed} gateway"))
-        self._site = Site(
+        self._site = new_site(
             path,
             self._gateway.url,
-            q_cluster={
-                "name": path.name,
-                "workers": 2,
-                "timeout": int(TIMES.work),
-                "retry": RETRY,
-                **broker.settings,
+            database,
+            broker,
+            q_cluster={"workers": 2, "timeout": int(TIMES.work), "retry": RETRY},
+            octovid={
+                "POLL_INTERVAL": TIMES.poll_interval,
+                "TIMEOUT": TIMES.answer,
+                "BATCH_SIZE": 20,
+                "CONCURRENCY": 8,  # so that many workers claim at once
             },
-            octovid={"POLL_INTERVAL": TIMES.poll_interval, "TIMEOUT": TIMES.answer},
-            shop=Path(__file__).parent / "shop",
-            settings=SETTINGS.format(database=database.settings),
         )
         self._supervisor = Supervisor(
             self._site, self._rng, database.environment | broker.environment
@@ -126,8 +122,6 @@ class Trial:
                 outage.join()
 
     def _run(self, plan: Plan) -> Outcome:
-        migrated = self._site.manage("migrate")
-        assert migrated.returncode == 0, migrated.stderr
         self._storefront = Storefront(self._site)
         try:
             self._supervisor.add(2)
@@ -160,7 +154,8 @@ class Trial:
         kinds = [KILLS[number % len(KILLS)] for number in range(plan.kills)]
         events: list[tuple[float, Callable[[], Any]]] = [
             (end / 2, lambda: self._supervisor.add(len(CLOCKS_AHEAD) - 2)),
-            *((at / plan.tasks_per_second, self._track) for at in range(int(end))),
+            (0, lambda: self._track(FIRST_TASKS)),
+            *((at, lambda: self._track(1)) for at in range(1, int(end))),
             *((rng.uniform(3, end), lambda kind=kind: self._kill(kind)) for kind in kinds),
             *((rng.uniform(5, end), self._repeat_messages) for _ in range(3)),
             *((rng.uniform(5, end), self._lose_messages) for _ in range(3)),
@@ -226,15 +221,17 @@ class Trial:
 
     # The faults.
 
-    def _track(self) -> None:
-        kind = self._rng.choices(list(MISCHIEF), list(MISCHIEF.values()))[0]
-        task_id = f"{kind}-{len(self._records.tracked)}"
-        if kind != "well":
-            self._faults[f"receiver {kind}"] += 1
-        outcome = self._rng.choice(("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE"))
-        self._gateway.create(task_id, outcome, self._rng.uniform(1, 20))
-        self._records.tracked.add(task_id)
-        self._storefront("track", [task_id])
+    def _track(self, count: int) -> None:
+        first = len(self._records.tracked)
+        kinds = self._rng.choices(list(MISCHIEF), list(MISCHIEF.values()), k=count)
+        task_ids = [f"{kind}-{number}" for number, kind in enumerate(kinds, first)]
+        for kind, task_id in zip(kinds, task_ids, strict=True):
+            if kind != "well":
+                self._faults[f"receiver {kind}"] += 1
+            outcome = self._rng.choice(("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE"))
+            self._gateway.create(task_id, outcome, self._rng.uniform(1, 40))
+        self._records.tracked.update(task_ids)
+        self._storefront("track", task_ids)
 
     def _kill(self, kind: str) -> None:
         wait_for(lambda: self._supervisor.kill(kind) or self._supervisor.tend(), 30, "no cluster")
