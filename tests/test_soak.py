@@ -144,6 +144,14 @@ def test_lets_an_end_be_told_again_that_could_not_be_recorded(
     assert (verdict.deliveries, verdict.doubles) == (3, 1)
 
 
+def test_lets_a_receiver_vanish_with_its_worker(records: Records) -> None:
+    records.tracked.add("vanishes-1")
+    records.samples[-1][1].append(row("vanishes-1", delivery_attempts=2))
+    tell(*run("vanishes-1"), *run("vanishes-1", 2, NOW + 60))(records)
+
+    assert judge(records, TIMES).is_good
+
+
 def test_lets_a_receiver_delete_its_row(records: Records) -> None:
     records.tracked.add("deletes-1")
     tell(*run("deletes-1"))(records)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 from tests.soak.servers import BROKERS, DATABASES, UnavailableError
@@ -63,7 +64,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="at most, in all (default 10)")
+    parser.add_argument("--minutes", type=float, default=7.5, help="at most, in all (default 7.5)")
     parser.add_argument("--kills", type=int, default=50, help="at least, in all (default 50)")
     for name, known in (("databases", DATABASES), ("brokers", BROKERS)):
         parser.add_argument(
@@ -72,6 +73,9 @@ def _arguments() -> argparse.Namespace:
             default=list(known),
             help=f"some of {','.join(known)} (default: all)",
         )
+    parser.add_argument(
+        "--at-once", type=int, default=3, help="how many combinations side by side (default 3)"
+    )
     parser.add_argument("--seed", type=int, help="of what is random, as an earlier run printed it")
     parser.add_argument("--keep", help="a folder for the sites and their logs (default: none)")
     arguments = parser.parse_args()
@@ -84,27 +88,24 @@ def _arguments() -> argparse.Namespace:
 def _waves(
     arguments: argparse.Namespace, folder: Path, seed: int, stack: ExitStack
 ) -> list[list[Trial]]:
-    """The trials, broker by broker; those of one wave run side by side."""
-    waves = []
-    for broker_name in arguments.brokers:
-        wave = []
-        for database_name in arguments.databases:
-            name = f"octovid_soak_{database_name}_{broker_name}_{seed}"
-            path = folder / name
-            path.mkdir(parents=True)
-            try:
-                broker = BROKERS[broker_name](name)
-                stack.callback(broker.close)
-                database = DATABASES[database_name](name, path)
-                stack.callback(database.close)
-            except UnavailableError as error:
-                print(f"{database_name} with {broker_name} is skipped: {error}", flush=True)
-                continue
-            title = f"{database_name}, {broker_name}"
-            wave.append(Trial(title, path, database, broker, f"{seed} {title}"))
-        if wave:
-            waves.append(wave)
-    return waves
+    """The trials that can be made here; those of one wave run side by side."""
+    trials = []
+    for broker_name, database_name in product(arguments.brokers, arguments.databases):
+        name = f"octovid_soak_{database_name}_{broker_name}_{seed}"
+        path = folder / name
+        path.mkdir(parents=True)
+        try:
+            broker = BROKERS[broker_name](name)
+            stack.callback(broker.close)
+            database = DATABASES[database_name](name, path)
+            stack.callback(database.close)
+        except UnavailableError as error:
+            print(f"{database_name}, {broker_name}: skipped: {error}", flush=True)
+            continue
+        title = f"{database_name}, {broker_name}"
+        trials.append(Trial(title, path, database, broker, f"{seed} {title}"))
+    size = arguments.at_once
+    return [trials[start : start + size] for start in range(0, len(trials), size)]
 
 
 def _print_table(outcomes: list[Outcome]) -> None:

@@ -22,7 +22,7 @@ from tests.soak.verdict import ENDS, Records, Times, Verdict, judge
 TIMES = Times(poll_interval=3, answer=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
 RETRY = 25
 """Seconds until django-q2's ORM broker tells again what nobody has acknowledged."""
-MISCHIEF = {"well": 80, "raises": 6, "stale": 6, "deletes": 4, "dies": 3, "hangs": 1}
+MISCHIEF = {"well": 78, "raises": 6, "stale": 6, "deletes": 4, "dies": 3, "vanishes": 2, "hangs": 1}
 """What receivers do, and how often."""
 FIRST_TASKS = 80
 """They come at once, and one a second after them."""
@@ -110,6 +110,10 @@ class Trial:
         self._records = Records()
         self._faults: Counter[str] = Counter()
         self._outages: list[threading.Thread] = []
+        self._tended_at = 0.0
+        self._alive_at = 0.0
+        """When a new tick was last seen to have begun, which was then:"""
+        self._last_tick_at: float | None = None
 
     def run(self, plan: Plan) -> Outcome:
         """Let everything happen, let it settle, and judge."""
@@ -160,8 +164,8 @@ class Trial:
             *((rng.uniform(5, end), self._repeat_messages) for _ in range(3)),
             *((rng.uniform(5, end), self._lose_messages) for _ in range(3)),
             *((rng.uniform(5, end), self._save_stale) for _ in range(3)),
-            (rng.uniform(5, end / 2), lambda: self._gateway.trouble("401")),
-            *((rng.uniform(5, end), lambda: self._gateway.trouble("429")) for _ in range(3)),
+            (rng.uniform(5, end / 4), lambda: self._gateway.trouble("401")),
+            *((rng.uniform(end / 2, end), lambda: self._gateway.trouble("429")) for _ in range(3)),
         ]
         is_file = not self._database.environment
         outage = LOCK if is_file else DATABASE_OUTAGE
@@ -185,26 +189,23 @@ class Trial:
         """What goes on in any case: the supervisor's care, the schedule, a look at the rows."""
         self._supervisor.tend()
         now = time.monotonic()
-        if now < getattr(self, "_next_look", 0):
+        if now < self._tended_at + WAKE_INTERVAL:
             return
-        self._next_look = now + WAKE_INTERVAL
+        self._tended_at = now
         self._storefront("wake")
-        rows = self._look()
-        last_tick_at = rows["last_tick_at"] or 0
-        if self._heard_tick != last_tick_at or self._is_cut():
-            self._heard_tick, self._heard_at = last_tick_at, now
-        elif now - self._heard_at > HUNG_AFTER:
+        last_tick_at = self._look()["last_tick_at"]
+        if last_tick_at != self._last_tick_at or self._is_cut():
+            self._last_tick_at, self._alive_at = last_tick_at, now
+        elif now > self._alive_at + HUNG_AFTER:
             self._supervisor.restart_hung()
-            self._heard_at = now
-
-    _heard_tick = 0.0
-    _heard_at = 0.0
+            self._alive_at = now
 
     def _look(self) -> dict[str, Any]:
+        """How things stand, which is noted too."""
         at = time.time()
-        rows: dict[str, Any] = self._storefront("rows")
-        self._records.samples.append((at, rows["tasks"]))
-        return rows
+        state: dict[str, Any] = self._storefront("state")
+        self._records.samples.append((at, state["tasks"]))
+        return state
 
     def _settle(self, seconds: float) -> None:
         ends_at = time.monotonic() + seconds

@@ -61,7 +61,7 @@ class Command(BaseCommand):
         """Forget every message that no cluster has fetched yet."""
         get_broker().purge_queue()
 
-    def rows(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {
             "tasks": list(VideoTask.objects.values(*COLUMNS)),
             "last_tick_at": gateway_state().last_tick_at,
