@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -66,9 +65,7 @@ def make(tmp_path: Path, sandbox: Sandbox) -> Iterator[Make]:
 
 def told(site: Site) -> set[str]:
     """The tasks whose receivers were done with the end."""
-    path = site.path / "received.jsonl"
-    calls = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = (call for call in calls if call["what"] == "done")
+    done = (call for call in site.received() if call["what"] == "done")
     return {call["task"] for call in done if call["signal"] == "video_completed"}
 
 

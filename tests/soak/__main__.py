@@ -6,6 +6,7 @@ Exits with 1 when a completion was lost, a task got stuck, or another promise wa
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -55,8 +56,12 @@ def main() -> int:
             settle_seconds = min(SETTLE_SECONDS, 0.7 * seconds)
             plan = Plan(seconds - settle_seconds, settle_seconds, kills)
             with ThreadPoolExecutor(len(wave)) as pool:
-                for outcome in pool.map(lambda trial: trial.run(plan), wave):  # noqa: B023
-                    outcomes.append(outcome)
+                runs = [pool.submit(trial.run, plan) for trial in wave]
+                try:
+                    outcomes += [run.result() for run in runs]
+                finally:
+                    for trial in wave:
+                        trial.stop()
     _print_table(outcomes)
     print(f"{(time.monotonic() - started_at) / 60:.1f} minutes, seed {seed}")
     return 0 if outcomes and all(outcome.verdict.is_good for outcome in outcomes) else 1
@@ -91,7 +96,7 @@ def _waves(
     """The trials that can be made here; those of one wave run side by side."""
     trials = []
     for broker_name, database_name in product(arguments.brokers, arguments.databases):
-        name = f"octovid_soak_{database_name}_{broker_name}_{seed}"
+        name = f"octovid_soak_{database_name}_{broker_name}_{os.getpid()}"
         path = folder / name
         path.mkdir(parents=True)
         try:

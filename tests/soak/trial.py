@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,25 +89,10 @@ class Trial:
 
     def __init__(self, name: str, path: Path, database: Server, broker: Server, seed: str) -> None:
         self.name = name
+        self._path = path
         self._database, self._broker = database, broker
         self._rng = random.Random(seed)
-        self._gateway = SoakGateway(random.Random(f"{seed} gateway"))
-        self._site = new_site(
-            path,
-            self._gateway.url,
-            database,
-            broker,
-            q_cluster={"workers": 2, "timeout": int(TIMES.work), "retry": RETRY},
-            octovid={
-                "POLL_INTERVAL": TIMES.poll_interval,
-                "TIMEOUT": TIMES.answer,
-                "BATCH_SIZE": 20,
-                "CONCURRENCY": 8,  # so that many workers claim at once
-            },
-        )
-        self._supervisor = Supervisor(
-            self._site, self._rng, database.environment | broker.environment
-        )
+        self._gateway_rng = random.Random(f"{seed} gateway")
         self._records = Records()
         self._faults: Counter[str] = Counter()
         self._outages: list[threading.Thread] = []
@@ -114,30 +100,45 @@ class Trial:
         self._alive_at = 0.0
         """When a new tick was last seen to have begun, which was then:"""
         self._last_tick_at: float | None = None
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Come to the end at once, whatever is left to happen."""
+        self._is_stopped = True
 
     def run(self, plan: Plan) -> Outcome:
         """Let everything happen, let it settle, and judge."""
-        try:
-            return self._run(plan)
-        finally:
-            self._supervisor.stop()
-            self._gateway.close()
-            for outage in self._outages:
-                outage.join()
+        with ExitStack() as stack:
+            self._gateway = SoakGateway(self._gateway_rng)
+            stack.callback(self._gateway.close)
+            site = new_site(
+                self._path,
+                self._gateway.url,
+                self._database,
+                self._broker,
+                q_cluster={"workers": 2, "timeout": int(TIMES.work), "retry": RETRY},
+                octovid={
+                    "POLL_INTERVAL": TIMES.poll_interval,
+                    "TIMEOUT": TIMES.answer,
+                    "BATCH_SIZE": 20,  # so that many workers claim at once
+                    "CONCURRENCY": 8,
+                },
+            )
+            self._storefront = Storefront(site)
+            stack.callback(self._storefront.close)
+            environment = self._database.environment | self._broker.environment
+            self._supervisor = Supervisor(site, self._rng, environment)
+            stack.callback(self._supervisor.stop)
+            stack.callback(lambda: [outage.join() for outage in self._outages])
 
-    def _run(self, plan: Plan) -> Outcome:
-        self._storefront = Storefront(self._site)
-        try:
             self._supervisor.add(2)
             self._let_happen(self._events(plan), plan.chaos_seconds)
             quiet_at = time.monotonic()
             self._settle(plan.settle_seconds)
             settled_after = time.monotonic() - quiet_at
-        finally:
-            self._storefront.close()
-        self._records.questions = list(self._gateway.questions)
+        self._records.questions = self._gateway.questions
         self._records.killed = self._supervisor.killed
-        self._records.received = [json.loads(line) for line in self._received()]
+        self._records.received = site.received()
         return Outcome(
             self.name,
             len(CLOCKS_AHEAD),
@@ -145,10 +146,6 @@ class Trial:
             judge(self._records, TIMES),
             settled_after,
         )
-
-    def _received(self) -> list[str]:
-        path = self._site.path / "received.jsonl"
-        return path.read_text().splitlines() if path.exists() else []
 
     # What happens.
 
@@ -179,7 +176,7 @@ class Trial:
 
     def _let_happen(self, events: list[tuple[float, Callable[[], Any]]], seconds: float) -> None:
         begun_at = time.monotonic()
-        while time.monotonic() < begun_at + seconds or events:
+        while (time.monotonic() < begun_at + seconds or events) and not self._is_stopped:
             self._tend()
             while events and events[0][0] <= time.monotonic() - begun_at:
                 events.pop(0)[1]()
@@ -209,7 +206,7 @@ class Trial:
 
     def _settle(self, seconds: float) -> None:
         ends_at = time.monotonic() + seconds
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and not self._is_stopped:
             self._tend()
             if not self._is_cut() and all(
                 row["status"] in ENDS and row["delivered_at"] for row in self._look()["tasks"]
@@ -235,7 +232,11 @@ class Trial:
         self._storefront("track", task_ids)
 
     def _kill(self, kind: str) -> None:
-        wait_for(lambda: self._supervisor.kill(kind) or self._supervisor.tend(), 30, "no cluster")
+        def is_killed() -> bool:
+            self._supervisor.tend()
+            return self._supervisor.kill(kind)
+
+        wait_for(is_killed, 60, "no cluster is up")
 
     def _repeat_messages(self) -> None:
         self._storefront("repeat_messages")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 from django_q.brokers import get_broker
 from shop.receivers import tracked
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
     def save_stale(self, task_ids: list[str]) -> None:
         """Save tasks as they were when they were tracked."""
         for task_id in task_ids:
-            if VideoTask.objects.filter(task_id=task_id).exists():
+            with suppress(DatabaseError):  # it was deleted
                 tracked(task_id).save()
 
     def wake(self) -> None:
