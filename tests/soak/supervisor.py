@@ -79,16 +79,18 @@ class Supervisor:
 
     def kill(self, kind: str) -> bool:
         """Kill one of ``KILLS`` by SIGKILL, if any cluster is up."""
-        clusters = [each for each in self._clusters.values() if self._workers(each)]
-        if not clusters:
+        workers = {number: self._workers(each) for number, each in self._clusters.items()}
+        numbers = [number for number in workers if workers[number]]
+        if not numbers:
             return False
-        cluster = self._rng.choice(clusters)
+        cluster = self._clusters[self._rng.choice(numbers)]
         if kind == "cluster":
             self._kill_all(cluster)
         elif kind == "sentinel":
-            self._kill(_children(cluster.process.pid)[0])
+            for sentinel in _children(cluster.process.pid):
+                self._kill(sentinel)
         else:
-            self._kill(self._rng.choice(self._workers(cluster)))
+            self._kill(self._rng.choice(workers[cluster.number]))
             cluster.has_lost_worker = True
         self.faults[f"{kind} killed"] += 1
         return True
