@@ -31,6 +31,7 @@ WORKER_GRACE = timedelta(seconds=3)
 """How long an end waits for a worker before the tick delivers it itself."""
 MAX_DUE = 100
 """Ends that are looked at in one go."""
+KILLED = "the worker was killed while the receivers ran"
 UNBOUNDED_RUN = 300
 """Seconds that receivers may run where ``Q_CLUSTER["timeout"]`` sets no bound."""
 
@@ -127,9 +128,11 @@ def _claim(pk: int) -> VideoTask | None:
     now = timezone.now()
     tasks = VideoTask.objects.primary().filter(pk=pk)
     due = tasks.undelivered().filter(next_delivery_at__lte=now)
-    if due.filter(delivery_attempts__gte=F("earlier_delivery_attempts") + MAX_ATTEMPTS).update(
-        next_delivery_at=None,
-        delivery_error="the worker was killed while the receivers ran",
+    earlier = F("earlier_delivery_attempts")
+    unrecorded = due.filter(delivery_attempts__gt=earlier, delivery_error="")
+    unrecorded.update(delivery_error=KILLED)
+    if due.filter(delivery_attempts__gte=earlier + MAX_ATTEMPTS).update(
+        next_delivery_at=None, delivery_error=KILLED
     ):
         logger.error("The end of task %s was given up: its worker was killed", pk)
         return None

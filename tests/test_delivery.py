@@ -308,6 +308,20 @@ class TestKilledWorker:
 
         assert received[-1][1]["attempt"] == 2
 
+    def test_is_told_on_the_row_from_the_next_attempt_on(
+        self, clock: time_machine.Coordinates
+    ) -> None:
+        task = ended()
+        self.killed(task)
+        clock.move_to(task.next_delivery_at)
+        self.killed(task)
+
+        assert "killed" in task.delivery_error
+        clock.move_to(task.next_delivery_at)
+        assert deliver(task.pk)
+        task.refresh_from_db()
+        assert task.delivery_error == ""
+
     def test_is_given_up_after_as_many_attempts_as_any(
         self, clock: time_machine.Coordinates
     ) -> None:
