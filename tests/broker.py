@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
-from uuid import uuid4
 
 import redis
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-REDIS_URL = os.environ.get("REDIS_URL", "")
-"""Where the tests' Redis is; without one django-q2 uses the database."""
-
-
-def settings_of_broker() -> dict[str, Any]:
-    """What ``Q_CLUSTER`` says of a broker that no other cluster uses."""
-    return {"name": f"test-{uuid4().hex}", "orm": None, "redis": REDIS_URL} if REDIS_URL else {}
+from tests.processes import REDIS_URL
 
 
 def take_messages(cluster: str | None = None) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ from octovid_django.signals import (
     video_progressed,
     video_succeeded,
 )
-from tests.broker import REDIS_URL, take_messages
+from tests.broker import take_messages
 from tests.browser import CHROMIUM, DRIVER, Browser, running_browser
 from tests.gateway import Gateway, running_gateway
-from tests.processes import wait_for
+from tests.processes import REDIS_URL, wait_for
 
 hypothesis.settings.register_profile(
     "default", max_examples=300, derandomize=True, database=None, deadline=None

@@ -162,7 +162,7 @@ class OrmBroker(Server):
     environment: dict[str, str] = {}
 
     def __init__(self, name: str) -> None:
-        self.settings = {"name": name, "orm": "default"}
+        self.settings = {"name": name, "orm": "default", "redis": None}
 
     def cut(self) -> None:
         """Nothing."""
