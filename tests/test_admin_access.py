@@ -21,7 +21,10 @@ pytestmark = pytest.mark.django_db
 
 LINK = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
 VIEWS = ("changelist", "add", "change", "delete", "history", "live", "video")
-ACTIONS = ("refresh_now", "send_signals_again", "delete_selected")
+ACTIONS = (
+    *("refresh_now", "track_again", "stop_tracking", "send_signals_again"),
+    "delete_selected",
+)
 FORGED = [
     "0",
     "-1",
@@ -76,6 +79,7 @@ def posts(task: VideoTask) -> list[tuple[str, dict[str, Any]]]:
             )
             for action in ACTIONS
         ),
+        *((url_of("action", task.pk), {"action": action}) for action in ACTIONS),
     ]
 
 
