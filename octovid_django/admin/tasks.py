@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import (
@@ -21,7 +21,7 @@ from django.contrib.admin.utils import (
     quote,
     unquote,
 )
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.forms import Script
@@ -68,6 +68,8 @@ else:
 
 
 MAX_LIVE_ROWS = 500
+PRIMARY_KEY = re.compile("[0-9]{1,18}")
+"""What every database can compare a key with."""
 MAX_NAMED = 20
 """Ids in one message."""
 TEMPLATES = "admin/octovid_django/videotask"
@@ -218,6 +220,8 @@ class VideoTaskAdmin(TaskAdmin):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[VideoTask], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
+        if not all(map(PRIMARY_KEY.fullmatch, request.POST.getlist(ACTION_CHECKBOX_NAME))):
+            raise BadRequest("a selected task is named by something that is no key")
         is_across = request.POST.get("select_across", "0") not in ("", "0")
         if is_across and BoundedPaginator(queryset, 1).is_cut:
             message = _("Too many tasks are selected: narrow the list first. Nothing was done.")
@@ -400,7 +404,7 @@ class VideoTaskAdmin(TaskAdmin):
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         ids = request.GET.get("ids", "")
-        pks = [int(pk) for pk in ids.split(",") if re.fullmatch("[0-9]{1,18}", pk)]
+        pks = [int(pk) for pk in ids.split(",") if PRIMARY_KEY.fullmatch(pk)]
         above = request.GET.get("above", "")
         if not (pks or above) or len(pks) > MAX_LIVE_ROWS:
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
