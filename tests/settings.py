@@ -52,6 +52,8 @@ TEMPLATES = [
         },
     },
 ]
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 Q_CLUSTER = {"name": "tests", "timeout": 90, "retry": 120, "workers": 2}
 if redis_url := env.str("REDIS_URL", default=""):

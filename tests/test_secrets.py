@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DataError, connection
@@ -247,7 +248,8 @@ class TestLogs:
     def test_are_mailed_to_admins_without_a_secret(
         self, monkeypatch: pytest.MonkeyPatch, settings: Any, mailoutbox: list[Any]
     ) -> None:
-        settings.ADMINS = [("Admin", "admin@example.com")]
+        address = "admin@example.com"
+        settings.ADMINS = [address if django.VERSION >= (6,) else ("Admin", address)]
         settings.DEBUG = False
         monkeypatch.setattr(TaskSnapshot, "from_answer", forbidden)
         handler = AdminEmailHandler(include_html=True)
