@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min
+from django.db.models import F, Min, Q
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
@@ -65,7 +65,8 @@ def deliver(pk: int) -> bool:
 def send_again(pks: Collection[int]) -> int:
     """Have the ends of these tasks delivered once more, also those that were given up.
 
-    ``attempt`` goes on counting, so that receivers know that they have been called before.
+    ``attempt`` goes on counting, so that receivers know that they have been called before. An end
+    that is on its way already, and has met no error, goes on as it is: to ask twice is to ask once.
 
     Args:
         pks: The primary keys of the tasks.
@@ -75,7 +76,8 @@ def send_again(pks: Collection[int]) -> int:
     """
     now = timezone.now()
     ended = VideoTask.objects.primary().filter(pk__in=pks, completed_at__isnull=False)
-    count = ended.update(
+    is_on_its_way = Q(delivered_at__isnull=True, next_delivery_at__isnull=False, delivery_error="")
+    ended.exclude(is_on_its_way).update(
         delivered_at=None,
         next_delivery_at=now,
         earlier_delivery_attempts=F("delivery_attempts"),
@@ -84,7 +86,7 @@ def send_again(pks: Collection[int]) -> int:
     )
     for pk in ended.values_list("pk", flat=True)[:MAX_DUE]:  # the ticks offer the others
         request_delivery(pk)
-    return count
+    return ended.count()
 
 
 class Deliveries:

@@ -14,7 +14,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import OctovidAnswerError, OctovidTaskNotFoundError
+from octovid_django.exceptions import (
+    OctovidAnswerError,
+    OctovidTaskNotFoundError,
+    without_link_secrets,
+)
 from octovid_django.links import link_expiry, read_link
 from octovid_django.values import (
     MAX_BIG_INTEGER,
@@ -217,7 +221,7 @@ def _fail_reason(layers: list[dict[str, Json]]) -> str:
         lambda layer: read_text(layer.get("message")),
     ]
     reasons = (read(layer) for read in readers for layer in layers)
-    return next((reason for reason in reasons if reason), "")
+    return without_link_secrets(next((reason for reason in reasons if reason), ""))
 
 
 # Links.

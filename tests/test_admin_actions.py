@@ -84,6 +84,7 @@ class TestLookingNow:
             "0 tasks will be looked at in a moment.",
             "1 task was not handed over: django-q2's broker does not answer.",
         ]
+        assert history(task) == []
 
     def test_takes_a_selection_of_thousands(self, admin_client: Client) -> None:
         VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_200))

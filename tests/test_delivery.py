@@ -353,6 +353,28 @@ class TestAgain:
         task.refresh_from_db()
         assert list(VideoTask.objects.abandoned()) == [task]
 
+    def test_of_what_is_on_its_way_is_done_once(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
+        task = ended(delivery_attempts=1, delivered_at=NOW, next_delivery_at=None)
+        pressed = []
+
+        def press_again(**_: Any) -> None:
+            pressed.append(send_again([task.pk]))
+            assert not deliver(task.pk), "another worker finds nothing to do"
+
+        video_completed.connect(press_again)
+        try:
+            assert send_again([task.pk]) == 1
+            assert deliver(task.pk)
+        finally:
+            video_completed.disconnect(press_again)
+
+        assert pressed == [1]
+        task.refresh_from_db()
+        assert task.delivered_at
+        assert task.delivery_attempts == 2
+
     def test_leaves_what_has_not_ended(self, clock: time_machine.Coordinates) -> None:
         task = VideoTask.objects.create(task_id="running")
 

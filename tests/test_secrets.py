@@ -31,7 +31,7 @@ from octovid_django.client import open_video, query_task
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidConnectionError, OctovidError, OctovidRedirectError
 from octovid_django.models import GatewayState, VideoTask
-from octovid_django.refresh import refresh_due
+from octovid_django.refresh import refresh_due, refresh_tasks
 from octovid_django.snapshot import TaskSnapshot
 from tests.broker import take_messages
 from tests.gateway import (
@@ -294,6 +294,28 @@ class TestWhatIsKept:
         for page in pages:
             assert page.status_code == 200
             assert KEY not in page.content.decode()
+
+    def test_has_no_signed_link_among_the_words_of_a_failure(
+        self, admin_client: Client, gateway: Gateway
+    ) -> None:
+        task = VideoTask.objects.track("refused")
+        reason = f"cannot copy {SIGNED}"
+        data = {"task_id": "refused", "status": "FAILURE", "fail_reason": reason}
+        gateway.behaviours["refused"] = says(200, {"code": "success", "data": data})
+        refresh_tasks([task])
+
+        admin = "admin:octovid_django_videotask"
+        export = {"action": "export_csv", "_selected_action": [task.pk]}
+        for page in (
+            admin_client.get(reverse(f"{admin}_changelist")),
+            admin_client.get(reverse(f"{admin}_change", args=[task.pk])),
+            admin_client.get(reverse(f"{admin}_live"), {"ids": task.pk}),
+            admin_client.get(reverse(f"{admin}_video", args=[task.pk])),
+            admin_client.post(reverse(f"{admin}_changelist"), export),
+        ):
+            text = page.content.decode()
+            assert "cannot copy https://" in text
+            assert SIGNED.partition("?")[2] not in text
 
     @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
     def test_is_told_by_the_status_without_a_secret(self, arguments: tuple[str, ...]) -> None:

@@ -109,7 +109,10 @@ def _run(request: HttpRequest, tasks: Tasks, act: Act, entry: str) -> int:
     count = 0
     for start in range(0, len(pks), CHUNK):
         chunk = pks[start : start + CHUNK]
-        count += act(chunk)
+        done = act(chunk)
+        if not done:
+            continue
+        count += done
         LogEntry.objects.log_actions(
             user_id=cast("int", request.user.pk),  # nobody else gets here
             queryset=VideoTask.objects.primary().filter(pk__in=chunk).only("pk", "task_id"),

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask
 
 UNCHANGED_AFTER = timedelta(minutes=10)
@@ -122,7 +121,7 @@ def looks(task: VideoTask) -> SafeString | None:
 
 def trouble(task: VideoTask) -> SafeString | None:
     """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
-    text = without_link_secrets(task.fail_reason or task.last_error or task.delivery_error)
+    text = task.fail_reason or task.last_error or task.delivery_error
     pieces = [Truncator(text).chars(MAX_TROUBLE_LENGTH)] if text else []
     if not task.is_finished:
         since = task.changed_at or task.created_at

@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.admin.video import has_link
-from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for task in tasks.iterator():
         row = {name: getattr(task, name) for name in COLUMNS}
-        row["fail_reason"] = without_link_secrets(task.fail_reason)
         url = request.build_absolute_uri(model_admin.video_url(task))
         yield row | {"video": url if has_link(task) else ""}
 

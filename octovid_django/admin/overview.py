@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from octovid_django.admin import cells, statistics
 from octovid_django.admin.filters import EXPIRING, DeliveryFilter, LinkFilter
 from octovid_django.enums import TaskStatus
-from octovid_django.health import Problem, problems
+from octovid_django.health import MAX_COUNTED, Problem, problems
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 
 BAR_WIDTH, CHART_HEIGHT = 20, 96
@@ -85,7 +85,7 @@ def _expiring(tasks: QuerySet[VideoTask]) -> list[Problem]:
     dying = tasks.filter(
         video_url_expires_at__gt=now, video_url_expires_at__lte=now + EXPIRING
     ).exclude(video_url="")
-    count = dying.order_by()[: statistics.MAX_COUNTED].count()
+    count = dying.order_by()[:MAX_COUNTED].count()
     message = ngettext(
         "The link of %(count)d video dies within the hour: copy the video if it is to be kept.",
         "The links of %(count)d videos die within the hour: copy the videos that are to be kept.",

@@ -25,10 +25,9 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import FINAL_STATUSES, TaskStatus
+from octovid_django.health import MAX_COUNTED
 from octovid_django.models import VideoTask
 
-MAX_COUNTED = 10_000
-"""Tasks of one status that are counted."""
 SAMPLE = 10_000
 """Ends, the newest of a period, whose generation times are ranked."""
 HOURS = 24

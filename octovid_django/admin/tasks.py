@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from functools import partial, wraps
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import (
-    display_for_field,
-    display_for_value,
     flatten_fieldsets,
-    lookup_field,
     quote,
     unquote,
 )
@@ -35,12 +31,11 @@ from django.http import (
     HttpResponseRedirect,
     JsonResponse,
 )
-from django.template.defaultfilters import linebreaksbr
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -56,6 +51,7 @@ from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
+from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 
@@ -73,27 +69,6 @@ PRIMARY_KEY = re.compile("[0-9]{1,18}")
 MAX_NAMED = 20
 """Ids in one message."""
 TEMPLATES = "admin/octovid_django/videotask"
-
-Cell = SafeString | str | None
-
-
-def live_cell(
-    description: StrPromise, ordering: str | None = None
-) -> Callable[[Callable[[Any, VideoTask], Cell]], Callable[[Any, VideoTask], SafeString]]:
-    """A method whose piece of HTML ``live.js`` finds, in a list and on a page of any theme."""
-
-    def decorate(
-        method: Callable[[Any, VideoTask], Cell],
-    ) -> Callable[[Any, VideoTask], SafeString]:
-        @admin.display(description=description, ordering=ordering)
-        @wraps(method)
-        def cell(self: Any, task: VideoTask) -> SafeString:
-            html = method(self, task) or self.get_empty_value_display()
-            return format_html('<div data-octovid-cell="{}">{}</div>', method.__name__, html)
-
-        return cell
-
-    return decorate
 
 
 @admin.register(VideoTask)
@@ -286,12 +261,6 @@ class VideoTaskAdmin(TaskAdmin):
             )
             self.message_user(request, message % {"count": untracked}, messages.WARNING)
 
-    def save_model(
-        self, request: HttpRequest, obj: VideoTask, form: forms.Form, change: bool
-    ) -> None:
-        """Save the site's own alone: the rest is the workers', who may have written meanwhile."""
-        obj.save(update_fields=["metadata", "updated_at"])
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -426,18 +395,7 @@ class VideoTaskAdmin(TaskAdmin):
         }
 
     def _live_cells(self, task: VideoTask) -> dict[str, str]:
-        return {name: self._live_cell(task, name) for name in self.live_cells}
-
-    def _live_cell(self, task: VideoTask, name: str) -> str:
-        """As Django's own pages have it, of a field or of a method of the admin."""
-        empty = self.get_empty_value_display()
-        field, attribute, value = lookup_field(name, task, self)
-        if field is None:
-            is_boolean = getattr(attribute, "boolean", False)
-            return conditional_escape(display_for_value(value, empty, is_boolean))
-        if name == "fail_reason":
-            value = without_link_secrets(value)
-        return linebreaksbr(conditional_escape(display_for_field(value, field, empty)))
+        return {name: render(self, task, name) for name in self.live_cells}
 
     def video_url(self, task: VideoTask) -> str:
         """Return the site's own link to the video, which always answers."""

@@ -21,11 +21,7 @@ from django.utils.translation import gettext as _
 
 from octovid_django.client import open_video
 from octovid_django.conf import octovid_settings
-from octovid_django.exceptions import (
-    OctovidError,
-    OctovidSettingsError,
-    without_link_secrets,
-)
+from octovid_django.exceptions import OctovidError, OctovidSettingsError
 from octovid_django.links import needs_key, read_link
 from octovid_django.models import VideoTask
 
@@ -71,7 +67,7 @@ def _reason(task: VideoTask) -> str:
         }
     if not task.is_finished:
         return _("The video is not ready yet.")
-    return without_link_secrets(task.fail_reason) or _("The gateway gave no link to the video.")
+    return task.fail_reason or _("The gateway gave no link to the video.")
 
 
 def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
