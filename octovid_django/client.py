@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import traceback
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -34,9 +33,9 @@ from octovid_django.exceptions import (
     OctovidTaskError,
     OctovidTaskNotFoundError,
     OctovidTimeoutError,
-    without_link_secrets,
 )
 from octovid_django.links import needs_key
+from octovid_django.redaction import redact_keys, traceback_text
 from octovid_django.snapshot import TaskSnapshot
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ PACKINGS = "gzip, deflate"
 
 _CHUNK_BYTES = 16 * 1024
 _MAX_SAID = 300
-SHORTEST_SECRET = 8
 
 
 class _BearerAuth(AuthBase):
@@ -101,15 +99,19 @@ def query_task(task_id: str) -> TaskSnapshot:
     try:
         return _query(task_id)
     except OctovidError as error:
-        # Without the frames that it comes from: they hold the key and the answer, and there are
-        # tracebacks that show variables.
-        raise error.with_traceback(None) from None
-    except Exception as error:  # noqa: BLE001  logged, with a traceback that shows none
-        trace = without_link_secrets(_without_key("".join(traceback.format_exception(error))))
-        logger.error("Asking about task %s failed in an unforeseen way:\n%s", task_id, trace)
-        raise OctovidTaskError(
-            _without_key(f"unforeseen {type(error).__name__}: {error}")
-        ) from None
+        failure = error
+    except Exception as error:  # noqa: BLE001  logged, with a traceback that shows no variables
+        trace = traceback_text(error)
+        logger.error("Polling task %s failed in an unforeseen way:\n%s", task_id, trace)
+        failure = OctovidTaskError(f"unforeseen {type(error).__name__}: {error}")
+    raise _without_frames(failure)
+
+
+def _without_frames(error: OctovidError) -> OctovidError:
+    """``error`` as it stands, and nothing of where it comes from: those frames hold the key and
+    the response, and there are tracebacks that show variables."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _query(task_id: str) -> TaskSnapshot:
@@ -148,7 +150,8 @@ def open_video(url: str, byte_range: str = "") -> requests.Response:
     try:
         return _session(os.getpid()).get(url, headers=headers, timeout=timeout, stream=True)
     except Exception as error:  # noqa: BLE001  whatever it is, its frames hold the key
-        raise _connection_error(error, timeout) from None
+        failure = _connection_error(error, timeout)
+    raise _without_frames(failure)
 
 
 def _url(task_id: str) -> str:
@@ -191,28 +194,10 @@ def _read(answer: requests.Response) -> bytes:
 
 def _decode(body: bytes) -> Any:
     try:
-        return _without_key(json.loads(body.decode("utf-8-sig")))
+        # Before it is decoded: a gateway that repeats the key must not get it stored.
+        return json.loads(redact_keys(body.decode("utf-8-sig")))
     except (ValueError, RecursionError):
         raise OctovidAnswerError("the gateway's answer is not JSON") from None
-
-
-def _without_key(value: Any) -> Any:
-    """Return JSON without the key: a gateway that repeats it must not get it stored.
-
-    A key that is too short to be a secret may be part of anything, and stays.
-    """
-    key = octovid_settings.API_KEY
-    return _without(key, value) if len(key) >= SHORTEST_SECRET else value
-
-
-def _without(key: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace(key, "***")
-    if isinstance(value, list):
-        return [_without(key, item) for item in value]
-    if isinstance(value, dict):
-        return {_without(key, name): _without(key, item) for name, item in value.items()}
-    return value
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError:
@@ -251,7 +236,7 @@ def _said(fields: Mapping[str, Any]) -> str:
 
 def _target(headers: Mapping[str, str]) -> str:
     try:
-        parts = urlsplit(_without_key(headers.get("Location", "")))
+        parts = urlsplit(redact_keys(headers.get("Location", "")))
     except ValueError:
         return ""
     return f", pointing at {parts.scheme}://{parts.hostname}" if parts.hostname else ""

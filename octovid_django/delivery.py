@@ -17,9 +17,8 @@ from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import one_line
 from octovid_django.models import VideoTask
-from octovid_django.signals import video_completed, video_failed, video_succeeded
+from octovid_django.signals import log_failure, video_completed, video_failed, video_succeeded
 from octovid_django.wakeup import wake
 
 logger = logging.getLogger(__name__)
@@ -136,7 +135,7 @@ def _claim(pk: int) -> VideoTask | None:
     if due.filter(delivery_attempts__gte=earlier + MAX_ATTEMPTS).update(
         next_delivery_at=None, delivery_error=KILLED
     ):
-        logger.error("The end of task %s was given up: its worker was killed", pk)
+        logger.error("The end of task %s was given up: its worker was killed", tasks.get().task_id)
         return None
     lease = now + timedelta(seconds=(Conf.TIMEOUT or UNBOUNDED_RUN) + 30)
     is_mine = due.update(next_delivery_at=lease, delivery_attempts=F("delivery_attempts") + 1)
@@ -147,30 +146,15 @@ def _send(task: VideoTask) -> list[str]:
     """Run every receiver, and return what went wrong in one line each."""
     outcome = video_succeeded if task.status == TaskStatus.SUCCESS else video_failed
     errors: list[str] = []
+    links = task.known_links()  # as they are before a receiver changes the instance
     for signal in (outcome, video_completed):
         try:
-            responses = signal.send_robust(
-                sender=VideoTask, task=task, attempt=task.delivery_attempts
-            )
+            errors += signal.notify(task, attempt=task.delivery_attempts)
         except TimeoutException as timeout:  # django-q2's, and it has no time for the others
-            logger.exception("The receivers of the end of task %s took too long", task.task_id)
-            return [*errors, _describe(timeout)]
-        # send_robust() stumbles over a receiver without a __qualname__.
-        except (Exception, SystemExit) as error:
-            logger.exception("A receiver of the end of task %s raised", task.task_id)
-            errors.append(_describe(error.__context__ or error))
-            continue
-        errors += [
-            _describe(response, receiver)
-            for receiver, response in responses
-            if isinstance(response, Exception)
-        ]
+            return [*errors, log_failure(task, timeout, links)]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  one that ends a process, say
+            errors.append(log_failure(task, error, links))
     return errors
-
-
-def _describe(error: BaseException, receiver: object = None) -> str:
-    name = getattr(receiver, "__qualname__", "a receiver")
-    return one_line(f"{name}: {type(error).__name__}: {error}")
 
 
 def _record(task: VideoTask, errors: list[str]) -> None:

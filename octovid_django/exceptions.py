@@ -8,32 +8,14 @@ this row's                   the row is asked again, with backoff     ``OctovidT
 passing                      the row is asked again, with backoff     ``OctovidTransientError``
 ===========================  =======================================  ==============================
 
-Every message is one readable line that holds neither the API key nor the query of a link.
+Every message is one readable line, redacted.
 """
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
-MAX_LINE = 500
-
-_LINK_SECRETS = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
-
-
-def without_link_secrets(text: str) -> str:
-    """Return ``text``, the query of every link in it cut off: whoever has that has the video."""
-    return _LINK_SECRETS.sub(r"\1?…", text)
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` as one short readable line without the secrets of links.
-
-    What cannot be printed becomes a blank: a database refuses some of it, a terminal obeys some.
-    """
-    text = without_link_secrets(text)
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…"
+from octovid_django.redaction import one_line
 
 
 class OctovidError(Exception):

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
+from octovid_django.redaction import links_in
 
 MAX_TASK_ID_LENGTH = 191
 MAX_NESTING = 30
@@ -314,6 +315,10 @@ class VideoTask(models.Model):
             if not field.primary_key
             and (field.model is not VideoTask or field.attname in SITES_OWN)
         }
+
+    def known_links(self) -> list[str]:
+        """Return the links that no text about this task may show, whole or in parts."""
+        return [self.video_url, *links_in(self.payload)]
 
     @property
     def is_finished(self) -> bool:

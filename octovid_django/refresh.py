@@ -32,6 +32,7 @@ from octovid_django.exceptions import (
 )
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, heard, is_first, pause, resume
+from octovid_django.redaction import links_in, one_line
 from octovid_django.signals import video_progressed
 from octovid_django.snapshot import TaskSnapshot
 from octovid_django.transition import Transition, after_answer, after_error
@@ -251,8 +252,9 @@ def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError) -> RefreshSumm
     except InterfaceError:
         raise
     except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
-        refusal = OctovidAnswerError(f"the answer cannot be stored: {error}")
         # No traceback: databases quote what they refuse, links included.
+        links = (*task.known_links(), outcome.video_url, *links_in(outcome.payload))
+        refusal = OctovidAnswerError(one_line(f"the answer cannot be stored: {error}", links))
         logger.error("Task %s: %s", task.task_id, refusal)
         return _write(task, after_error(task, refusal, now), has_failed=True)
 
@@ -279,19 +281,14 @@ def _write(task: VideoTask, transition: Transition, *, has_failed: bool = False)
         transaction.on_commit(partial(request_delivery, task.pk), using=rows.db)
     elif is_changed:
         transaction.on_commit(
-            lambda: _tell_progress(task, previous_status, previous_progress),
+            partial(
+                video_progressed.notify,
+                task,
+                previous_status=previous_status,
+                previous_progress=previous_progress,
+            ),
             using=rows.db,
-            robust=True,  # send_robust() itself stumbles over a receiver without a __qualname__
         )
     return RefreshSummary(
         asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
-    )
-
-
-def _tell_progress(task: VideoTask, previous_status: TaskStatus, previous_progress: int) -> None:
-    video_progressed.send_robust(
-        sender=VideoTask,
-        task=task,
-        previous_status=previous_status,
-        previous_progress=previous_progress,
     )

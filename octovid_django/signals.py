@@ -9,7 +9,63 @@ receiver must bear being called twice with the same task; ``attempt`` tells that
 that raises stops neither the others nor the app.
 """
 
-from django.dispatch import Signal
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django import dispatch
+
+from octovid_django.redaction import one_line, traceback_text
+
+if TYPE_CHECKING:
+    from octovid_django.models import VideoTask
+
+logger = logging.getLogger(__name__)
+
+
+class Signal(dispatch.Signal):
+    """A signal about a task. What its receivers raise is logged without the links of the task."""
+
+    def notify(self, task: VideoTask, **arguments: Any) -> list[str]:
+        """Call every receiver, also after one has raised.
+
+        Args:
+            task: What the signal is about.
+            arguments: The other arguments of the receivers.
+
+        Returns:
+            What went wrong, one redacted line for each receiver that raised.
+        """
+        links = task.known_links()  # as they are before a receiver changes the instance
+        responses = self.send_robust(sender=type(task), task=task, **arguments)
+        return [
+            log_failure(task, response, links, receiver)
+            for receiver, response in responses
+            if isinstance(response, Exception)
+        ]
+
+    def _log_robust_failure(self, receiver: Callable[..., Any], err: Exception) -> None:
+        """Django's own record of it would hold the error as it is; ``notify`` logs it."""
+
+
+def log_failure(
+    task: VideoTask, error: BaseException, links: list[str], receiver: object = None
+) -> str:
+    """Log what a receiver raised, and return it as one redacted line.
+
+    Args:
+        task: What the receiver was called about.
+        error: What it raised.
+        links: Those of the task, which a receiver's error is likely to show.
+        receiver: Which one it was, where that is known.
+    """
+    name = getattr(receiver, "__qualname__", None) or "a receiver"
+    trace = traceback_text(error, links)
+    logger.error("Task %s: %s raised:\n%s", task.task_id, name, trace)
+    return one_line(f"{name}: {type(error).__name__}: {error}", links)
+
 
 video_succeeded = Signal()
 """The video was made (``SUCCESS``). Arguments: ``task``, ``attempt``."""

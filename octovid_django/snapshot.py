@@ -17,9 +17,9 @@ from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import (
     OctovidAnswerError,
     OctovidTaskNotFoundError,
-    without_link_secrets,
 )
 from octovid_django.links import link_expiry, read_link
+from octovid_django.redaction import links_in, redact
 from octovid_django.values import (
     MAX_BIG_INTEGER,
     MAX_INTEGER,
@@ -120,22 +120,26 @@ class TaskSnapshot:
             expires_at = link_expiry(video_url) or (
                 finished_at and later(finished_at, link_lifetime)
             )
+        payload = _payload(answer["data"] if _is_envelope(answer) else answer)
+        links = links_in(payload)
         return cls(
             task_id=_first(layers, "task_id", read_word) or "",
             status=status,
-            upstream_status=(words[-1] if is_heard_of else words[0]) if words else "",
+            upstream_status=redact(words[-1] if is_heard_of else words[0], links) if words else "",
             progress=_first(layers, "progress", read_percent),
-            fail_reason=_fail_reason(layers) if status == TaskStatus.FAILURE else "",
+            fail_reason=(
+                redact(_fail_reason(layers), links) if status == TaskStatus.FAILURE else ""
+            ),
             video_url=video_url,
             video_url_expires_at=expires_at,
             duration=_first(layers, "duration", natural(MAX_INTEGER)),
-            resolution=_first(layers, "resolution", read_word) or "",
-            ratio=_first(layers, "ratio", read_word) or "",
+            resolution=redact(_first(layers, "resolution", read_word) or "", links),
+            ratio=redact(_first(layers, "ratio", read_word) or "", links),
             total_tokens=_first(usages, "total_tokens", natural(MAX_BIG_INTEGER)),
             submitted_at=_first(layers, "submit_time", read_moment),
             started_at=_first(layers, "start_time", read_moment),
             finished_at=finished_at,
-            payload=_payload(answer["data"] if _is_envelope(answer) else answer),
+            payload=payload,
         )
 
 
@@ -221,7 +225,7 @@ def _fail_reason(layers: list[dict[str, Json]]) -> str:
         lambda layer: read_text(layer.get("message")),
     ]
     reasons = (read(layer) for read in readers for layer in layers)
-    return without_link_secrets(next((reason for reason in reasons if reason), ""))
+    return next((reason for reason in reasons if reason), "")
 
 
 # Links.

@@ -20,6 +20,7 @@ from octovid_django.conf import octovid_settings
 from octovid_django.delivery import Deliveries
 from octovid_django.models import VideoTask
 from octovid_django.pause import ticked
+from octovid_django.redaction import traceback_text
 from octovid_django.refresh import BATCH_SECONDS, next_poll_at, refresh_batch
 from octovid_django.wakeup import wake
 
@@ -60,8 +61,8 @@ def help_out() -> None:
 def _guard() -> Iterator[None]:
     try:
         yield
-    except (Exception, SystemExit):  # the latter is what django-q2 raises at its timeout
-        logger.exception("A tick broke off: the next one goes on")
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the latter is what django-q2 raises at its timeout
+        logger.error("A tick broke off: the next one goes on:\n%s", traceback_text(error))
 
 
 def _tick(ends_at: float) -> None:

@@ -7,6 +7,7 @@ import logging
 from django_q.tasks import async_task
 
 from octovid_django.conf import Q_OPTIONS, octovid_settings
+from octovid_django.redaction import traceback_text
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,11 @@ def wake(function: str, *args: int | list[int]) -> bool:
     try:
         cluster = octovid_settings.CLUSTER
         async_task(function, *args, q_options={**Q_OPTIONS, "cluster": cluster})
-    except Exception:
-        logger.exception(
-            "No worker could be woken up for %s: the next tick does its work", function
+    except Exception as error:  # noqa: BLE001  whatever a broker raises
+        logger.error(
+            "No worker could be woken up for %s, the next polling run does its work:\n%s",
+            function,
+            traceback_text(error),
         )
         return False
     return True

@@ -23,7 +23,7 @@ from django.core.management import CommandError, call_command
 from django_q.models import Schedule
 
 from octovid_django.exceptions import OctovidRateLimitError
-from octovid_django.models import VideoTask
+from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, pause
 from octovid_django.sandbox import Sandbox
 from octovid_django.schedules import ensure_schedule
@@ -583,3 +583,56 @@ def one_error_line(result: subprocess.CompletedProcess[str]) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("CommandError: ")
     return line
+
+
+HOSTILE = "no\x1b[2J\x1b]0;title\x07\x9b31m\u202ecats\nall is well\rx"
+
+
+@pytest.mark.django_db
+class TestHostileTexts:
+    """What a gateway, a receiver or an operator wrote, on its way to a terminal."""
+
+    @pytest.fixture(autouse=True)
+    def rows(self, sandbox: Sandbox) -> None:
+        long_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+        VideoTask.objects.create(
+            task_id="cgt-1",
+            status="FAILURE",
+            fail_reason=HOSTILE,
+            upstream_status=HOSTILE,
+            completed_at=long_ago,
+            delivery_attempts=5,
+            delivery_error=HOSTILE,
+        )
+        VideoTask.objects.create(task_id="cgt-2", last_error=HOSTILE, error_count=3)
+        GatewayState.objects.update_or_create(
+            name="default",
+            defaults={"pause_reason": HOSTILE, "pause_count": 1, "paused_until": long_ago},
+        )
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("octovid_status",),
+            ("octovid_status", "--json"),
+            ("octovid_refresh",),
+            ("octovid_refresh", "cgt-1"),
+            ("octovid_refresh", "cgt-1", "--watch"),
+            ("octovid_refresh", HOSTILE),
+            ("octovid_track", "cgt-1"),
+            ("octovid_track", HOSTILE),
+            ("octovid_track", "cgt-3", "--metadata", HOSTILE),
+        ],
+        ids=" ".join,
+    )
+    def test_print_nothing_that_a_terminal_obeys(self, command: tuple[str, ...]) -> None:
+        printed = StringIO()
+        try:
+            call_command(*command, stdout=printed, stderr=printed)
+        except (CommandError, SystemExit) as error:
+            printed.write(str(error))
+
+        text = printed.getvalue()
+        assert text
+        assert all(char.isprintable() or char == "\n" for char in text)
+        assert "all is well" not in [line.strip() for line in text.splitlines()]

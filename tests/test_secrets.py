@@ -19,19 +19,23 @@ from typing import Any
 
 import django
 import pytest
+import requests
 from django.core.management import CommandError, call_command
 from django.db import DataError, connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from django_q.models import Schedule
 
 from octovid_django.client import open_video, query_task
 from octovid_django.conf import octovid_settings
+from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidConnectionError, OctovidError, OctovidRedirectError
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.refresh import refresh_due, refresh_tasks
+from octovid_django.signals import video_progressed, video_succeeded
 from octovid_django.snapshot import TaskSnapshot
 from tests.broker import take_messages
 from tests.gateway import (
@@ -164,6 +168,40 @@ def test_the_settings_in_them_are_without_the_key() -> None:
     assert KEY not in str(shown_settings)
 
 
+def reachable(error: BaseException) -> str:
+    """All that can be got at from ``error``: what it came from, and the variables of frames."""
+    texts: list[str] = []
+    pending: list[BaseException | None] = [error]
+    while pending:
+        if (each := pending.pop()) is None:
+            continue
+        texts += [repr(each), repr(vars(each))]
+        pending += [each.__cause__, each.__context__]
+        for frame, _line in traceback.walk_tb(each.__traceback__):
+            if not frame.f_code.co_filename.endswith("test_secrets.py"):
+                texts += map(repr, frame.f_locals.values())
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [says(401, {"message": SAID}), says(200, SAID), resets(), breaks_off(SAID.encode())],
+    ids=["401", "no_json", "reset", "half"],
+)
+def test_exception_has_no_context_whose_frames_hold_the_key(
+    gateway: Gateway, behaviour: Behaviour
+) -> None:
+    gateway.default = behaviour
+    with pytest.raises(OctovidError) as polled:
+        query_task("t")
+    gateway.default = resets()
+    with pytest.raises(OctovidError) as opened:
+        open_video(f"{gateway.url}/v1/videos/t/content")
+
+    assert_is_clean(reachable(polled.value))
+    assert_is_clean(reachable(opened.value))
+
+
 # Logs.
 
 
@@ -265,6 +303,85 @@ class TestLogs:
             assert_is_clean(mail.message().as_string())
             for alternative in mail.alternatives:
                 assert_is_clean(str(alternative))
+
+
+# What a receiver raises that could not fetch the video.
+
+
+@pytest.mark.django_db(transaction=True)
+class TestReceiverErrors:
+    """A receiver that fetches the video from a host that cannot be reached."""
+
+    SIGNED = f"http://127.0.0.1:9/made-for-ada/v.mp4?X-Tos-Signature={SIGNATURE}&X-Tos-Expires=9"
+
+    @pytest.fixture
+    def task(self) -> Iterator[VideoTask]:
+        now = timezone.now()
+        task = VideoTask.objects.create(
+            task_id="signed",
+            status="SUCCESS",
+            video_url=self.SIGNED,
+            payload={"content": {"last_frame_url": self.SIGNED.replace("v.mp4", "frame.png")}},
+            completed_at=now,
+            next_delivery_at=now,
+        )
+
+        def fetch(task: VideoTask, **_: Any) -> None:
+            urls = [task.video_url, task.payload["content"]["last_frame_url"]]
+            task.video_url = ""
+            try:
+                requests.get(urls[0], timeout=1)
+            except requests.RequestException as error:
+                raise RuntimeError(f"{urls[1]}: {error}") from error
+
+        for signal in (video_succeeded, video_progressed):
+            signal.connect(fetch)
+        yield task
+        for signal in (video_succeeded, video_progressed):
+            signal.disconnect(fetch)
+
+    def test_in_rows_logs_and_pages_are_redacted(
+        self, task: VideoTask, admin_client: Client, everything_logged: Callable[[], str]
+    ) -> None:
+        deliver(task.pk)
+
+        admin = "admin:octovid_django_videotask"
+        selected = {"_selected_action": [task.pk]}
+        answers = [
+            admin_client.get(reverse(f"{admin}_changelist")),
+            admin_client.get(reverse(f"{admin}_change", args=[task.pk])),
+            admin_client.get(reverse(f"{admin}_live"), {"ids": task.pk}),
+            admin_client.post(reverse(f"{admin}_changelist"), {"action": "export_csv", **selected}),
+            admin_client.post(
+                reverse(f"{admin}_changelist"), {"action": "export_json", **selected}
+            ),
+        ]
+        task.refresh_from_db()
+        texts = [answer.content.decode() for answer in answers]
+        own = "\n".join(
+            line for line in everything_logged().splitlines() if not line.startswith("urllib3")
+        )
+        assert "Max retries exceeded" in task.delivery_error
+        assert "signed" in own
+        assert "in fetch" in own, "the traceback is there"
+        for text in (task.delivery_error, own, *texts):
+            assert "Max retries exceeded" in text
+            assert_is_clean(text)
+            assert "made-for-ada" not in text
+
+    def test_of_progress_are_logged_redacted(
+        self, task: VideoTask, gateway: Gateway, everything_logged: Callable[[], str]
+    ) -> None:
+        VideoTask.objects.filter(pk=task.pk).update(
+            status="QUEUED", completed_at=None, next_delivery_at=None, next_poll_at=timezone.now()
+        )
+        gateway.default = answer("IN_PROGRESS", data={"content": task.payload["content"]})
+        refresh_due()
+
+        lines = everything_logged().splitlines()
+        own = "\n".join(line for line in lines if not line.startswith("urllib3"))
+        assert "raised:" in own
+        assert_is_clean(own)
 
 
 # Rows, messages and pages.

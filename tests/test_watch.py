@@ -99,3 +99,27 @@ def test_rich_is_an_extra() -> None:
     setup = (Path(__file__).resolve().parent.parent / "setup.cfg").read_text()
     required = setup[setup.index("install_requires") : setup.index("[options.packages.find]")]
     assert "rich" not in required
+
+
+HOSTILE = "no\x1b[2J\x1b]0;title\x07\x9b31m\u202ecats\nforged  100 %  SUCCESS\rx"
+HARMLESS = "no [2J ]0;title 31m cats forged 100 % SUCCESS x"
+
+
+@pytest.mark.parametrize("has_rich", [True, False], ids=["bars", "lines"])
+def test_terminal_obeys_nothing_that_a_gateway_sent(
+    monkeypatch: pytest.MonkeyPatch, has_rich: bool
+) -> None:
+    if not has_rich:
+        monkeypatch.setattr(watch, "Progress", None)
+    with terminal(monkeypatch) as read:
+        monkeypatch.setenv("COLUMNS", "200")
+        with watch.task_view(OutputWrapper(sys.stdout)) as show:
+            show([task(task_id="cgt-\x1b[2J1", status="FAILURE", fail_reason=HOSTILE)])
+            show([task(pk=2, task_id="cgt-2", last_error=HOSTILE)])
+        screen = read()
+
+    assert HARMLESS in screen
+    assert "cgt- [2J1" in screen
+    for char in ("\x1b", "\x07", "\x9b", "\u202e"):
+        assert char not in screen
+    assert not [line for line in screen.splitlines() if line.startswith("forged")]

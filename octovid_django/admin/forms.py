@@ -6,8 +6,9 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.utils.translation import gettext_lazy as _
 
-from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError, one_line
+from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 from octovid_django.models import validate_metadata, validate_task_id
+from octovid_django.redaction import one_line
 
 
 class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -52,8 +52,8 @@ from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
-from octovid_django.exceptions import without_link_secrets
 from octovid_django.models import VideoTask, VideoTaskQuerySet
+from octovid_django.redaction import redact
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -444,4 +444,6 @@ class VideoTaskAdmin(TaskAdmin):
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
         text = json.dumps(task.payload, indent=2, ensure_ascii=False)
-        return format_html('<pre class="octovid-payload">{}</pre>', without_link_secrets(text))
+        return format_html(
+            '<pre class="octovid-payload">{}</pre>', redact(text, task.known_links())
+        )

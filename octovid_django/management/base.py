@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
-from octovid_django.exceptions import OctovidError, one_line
+from octovid_django.exceptions import OctovidError
 from octovid_django.models import VideoTask, validate_task_id
+from octovid_django.redaction import one_line, printable_lines
+
+
+class _PrintableOutput(OutputWrapper):
+    """What gateways and receivers have sent stands in what is printed: no terminal obeys it."""
+
+    def write(  # type: ignore[override]  # as its base class does
+        self,
+        msg: str = "",
+        style_func: Callable[[str], str] | None = None,
+        ending: str | None = None,
+    ) -> None:
+        super().write(printable_lines(str(msg)), style_func, ending)
 
 
 class OctovidCommand(BaseCommand):
-    """A command that says in one line what is wrong, settings included."""
+    """A command that says in one line what is wrong, settings included, and prints text only."""
 
     requires_system_checks = ()  # they tell of the settings in many lines
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        options["stdout"] = _PrintableOutput(options.get("stdout") or sys.stdout)
         try:
             return super().execute(*args, **options)
         except OctovidError as error:

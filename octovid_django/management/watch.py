@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from django.core.management.base import OutputWrapper
 
 from octovid_django.models import VideoTask
+from octovid_django.redaction import one_line, printable
 
 try:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -32,7 +33,7 @@ def task_view(stdout: OutputWrapper) -> Iterator[Show]:
 
 
 def _detail(task: VideoTask) -> str:
-    return task.fail_reason or task.last_error
+    return one_line(task.fail_reason or task.last_error, task.known_links())
 
 
 def _lines(stdout: OutputWrapper) -> Show:
@@ -41,8 +42,9 @@ def _lines(stdout: OutputWrapper) -> Show:
     def show(tasks: Iterable[VideoTask], note: str = "") -> None:
         lines = {"": note}
         for task in tasks:
-            line = f"{task.task_id}  {task.progress:3d} %  {task.status}  {_detail(task)}"
-            lines[task.task_id] = line.rstrip()
+            name = printable(task.task_id)
+            line = f"{name}  {task.progress:3d} %  {task.status}  {_detail(task)}"
+            lines[name] = line.rstrip()
         for key, line in lines.items():
             if line and shown.get(key) != line:
                 stdout.write(line)
@@ -80,7 +82,8 @@ def _bars() -> Iterator[Show]:
                 if task.pk in bars:
                     progress.update(bars[task.pk], **state)
                 else:
-                    bars[task.pk] = progress.add_task(task.task_id, total=100, **state)
+                    name = printable(task.task_id)
+                    bars[task.pk] = progress.add_task(name, total=100, **state)
                 if task.is_finished:
                     progress.stop_task(bars[task.pk])
 

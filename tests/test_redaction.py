@@ -1,0 +1,237 @@
+"""What is taken out of a text before it is stored or shown, and what an operator still reads."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octovid_django.redaction import (
+    MAX_LINE,
+    links_in,
+    one_line,
+    printable_lines,
+    redact,
+    traceback_text,
+)
+
+KEY = "sk-0123456789+/<abcdef"
+SIGNATURE = "5ec4e7"
+TOKEN = "Zx81kQpLm29dTz7Yc0Vb4Nq6WsaB3"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJVadQssw5c"
+LINK = f"https://cdn.example/made/v.mp4?X-Tos-Signature={SIGNATURE}&X-Tos-Expires=43200"
+
+
+@pytest.fixture(autouse=True)
+def key(configure: Callable[..., None]) -> None:
+    configure(API_KEY=KEY)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as_it_is": lambda key: key,
+    "upper": str.upper,
+    "quoted": lambda key: quote(key, safe=""),
+    "quoted_twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "every_char_quoted": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "html": html.escape,
+    "html_numbers": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "html_hex": lambda key: "".join(f"&#x{ord(char):X};" for char in key),
+    "json": lambda key: json.dumps(key).replace("/", r"\/"),
+    "json_escapes": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64_header": lambda key: base64.b64encode(f"Bearer {key}".encode()).decode(),
+    "base64_inside": lambda key: base64.b64encode(f"a:{key}:b".encode()).decode(),
+    "base64_for_urls": lambda key: base64.urlsafe_b64encode(f"ab{key}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_key_in_any_spelling_is_redacted(spelling: str) -> None:
+    spelled = SPELLINGS[spelling](KEY)
+
+    redacted = redact(f"no access for {spelled} here")
+
+    assert "***" in redacted
+    assert spelled[4:-4] not in redacted
+    assert redacted.startswith("no access for ")
+    assert redacted.endswith(" here")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"see {LINK}",
+        f"HTTPS://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}",
+        f"https://cdn.example/v'a.mp4?name='a&sig={SIGNATURE}",
+        f'https://cdn.example/"v".mp4?sig={SIGNATURE}',
+        f"/v1/files/a?sig={SIGNATURE}",
+        f"cdn.example/v.mp4?sig={SIGNATURE}",
+        f"v.mp4?{SIGNATURE}",
+        f"//cdn.example/v.mp4?{SIGNATURE}",
+        rf"https:\/\/cdn.example\/v.mp4?sig={SIGNATURE}",
+        f"https%3A%2F%2Fcdn.example%2Fv.mp4%3Fsig%3D{SIGNATURE}",
+        f"https%253A%252F%252Fcdn.example%252Fv.mp4%253Fsig%253D{SIGNATURE}",
+        f"https://cdn.example/v.mp4;token={SIGNATURE}",
+        f"https://cdn.example/v.mp4#{SIGNATURE}",
+        f"https://cdn.example/v.mp4&amp;sig={SIGNATURE}",
+        f"https://user:{SIGNATURE}@cdn.example/v.mp4",
+        f"redis://:{SIGNATURE}@127.0.0.1:6379/0",
+        f"https://cdn.example/{TOKEN}/v.mp4",
+        f"https://cdn.example/v.mp4;{TOKEN}",
+        f"https://cdn.example/{JWT}/v.mp4",
+        f"the token is {TOKEN}",
+        f"signature={SIGNATURE}",
+        f"X-Amz-Signature: {SIGNATURE}a1b2c3d4",
+        f"Authorization: Bearer {SIGNATURE}",
+        f'{{"url":"https://cdn.example/v.mp4?sig={SIGNATURE}","status":"failed"}}',
+        f"(https://cdn.example/v.mp4?sig={SIGNATURE})",
+        f"看https://cdn.example/v.mp4?sig={SIGNATURE}。",
+    ],
+)
+def test_secret_in_any_surrounding_is_redacted(text: str) -> None:
+    redacted = redact(text)
+
+    assert "…" in redacted
+    assert SIGNATURE not in redacted
+    assert TOKEN not in redacted
+    assert not [part for part in JWT.split(".") if part in redacted]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The prompt was refused by the channel.",
+        "failed? yes: why?",
+        "失败?请重试。",
+        "cgt-20260412163502-x8k2m",
+        "sora-2:task_01k9abcdefghjkmnpqrstvwx",
+        "grok:05c8a1b2-0000-4a2b-9c3d-1234567890ab",
+        "quota exhausted (request id: 20260412163502123456789aBcDeFgH)",
+        "https://octopusx.ai/v1/video/generations/cgt-20260412163502-x8k2m",
+        "Invalid URL (GET /v1/video/generation)",
+        "This token has no access to model doubao-seedance-2-0-260128",
+        "Invalid token: expired",
+        "issue #7, total_tokens=108900",
+        "HTTPSConnectionPool(host='cdn.example', port=443): Max retries exceeded with url:",
+        'File "/usr/lib/python3.11/site-packages/requests/adapters.py", line 700, in send',
+        'Check OCTOVID["API_KEY"] and its quota',
+        "DETAIL: Failing row contains (1, https://cdn.example/v, null).",
+    ],
+)
+def test_text_without_a_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_link_is_cut_behind_its_path_and_the_rest_of_the_text_stays() -> None:
+    text = f'see "{LINK}#t=1", then http://a/#b'
+
+    assert redact(text) == 'see "https://cdn.example/made/v.mp4?…", then http://a/?…'
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        LINK,
+        LINK.partition("?")[2],
+        LINK.removeprefix("https://cdn.example"),
+        SIGNATURE,
+        "/made/v.mp4",
+        quote(LINK, safe=""),
+        html.escape(LINK),
+        json.dumps(LINK).replace("/", r"\/"),
+    ],
+)
+def test_known_link_is_redacted_whole_and_in_parts(part: str) -> None:
+    redacted = redact(f"cannot fetch {part} now", [LINK])
+
+    assert SIGNATURE not in redacted
+    assert "/made/" not in redacted
+    assert redacted.startswith("cannot fetch ")
+    assert redacted.endswith(" now")
+
+
+def test_links_in_a_payload_are_found() -> None:
+    payload = {"content": {"video_url": LINK}, "frames": ["/f/1.png"], "n": 3, "text": "no link"}
+
+    assert sorted(links_in(payload)) == ["/f/1.png", LINK]
+
+
+def test_links_in_a_payload_are_bounded() -> None:
+    assert len(links_in([LINK] * 10_000)) < 100
+
+
+UNITS = (
+    *("http://", "//", "a@", "%25", "%253f", r"\/", "x-amz-a", "sig:", "sig=", "token", "a-"),
+    *("aB3", "&#0", "&#x0", "\\", "Bearer ", "?", "request id ", "task_", "https://a:b", ";a"),
+    *(r"\u00", "s", "sk-0123456789", " ", "\n", "é", "=", "-", "#a", "?a=", "'"),
+)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("function", [redact, one_line])
+def test_time_grows_no_faster_than_the_text(function: Callable[[str], str], unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = (unit * length)[:length]
+        took = []
+        for _ in range(3):
+            start = time.process_time()
+            function(text)
+            took.append(time.process_time() - start)
+        return min(took)
+
+    seconds(1_000)  # compiles what it needs
+    # Quadratic time would be 256 times as long; the second term is what a clock cannot tell.
+    assert seconds(64_000) < 64 * seconds(4_000) + 0.1
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
+def test_line_is_short_and_printable_whatever_the_text(text: str) -> None:
+    line = one_line(text)
+
+    assert len(line) <= MAX_LINE
+    assert line.isprintable()
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_key_between_any_texts_is_redacted(before: str, after: str) -> None:
+    assert KEY not in redact(before + KEY + after)
+
+
+@pytest.mark.parametrize("before", range(7_990, 8_010))
+def test_key_where_a_long_text_is_cut_leaves_no_part(before: int) -> None:
+    text = " ".join(["https://cdn.example/?" + "a" * (before - 25), KEY])
+
+    assert KEY[:8] not in one_line(text)
+
+
+@pytest.mark.parametrize(
+    "char", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u2028", "\ufeff", "\r", "\t"]
+)
+def test_character_that_a_terminal_obeys_becomes_a_blank(char: str) -> None:
+    assert printable_lines(f"a{char}b\nc") == "a b\nc"
+    assert one_line(f"a{char}\nb") == "a b"
+
+
+def test_traceback_is_redacted_and_bounded() -> None:
+    def fail(depth: int) -> Any:
+        if depth:
+            return fail(depth - 1)
+        raise ValueError(f"cannot fetch {LINK} with {KEY} " + "x" * 1_000_000)
+
+    with pytest.raises(ValueError, match="cannot fetch") as raised:
+        fail(200)
+    text = traceback_text(raised.value, [LINK])
+
+    assert "in fail" in text
+    assert "ValueError: cannot fetch" in text
+    assert SIGNATURE not in text
+    assert KEY not in text
+    assert len(text) < 200_000
