@@ -443,7 +443,5 @@ class VideoTaskAdmin(TaskAdmin):
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
-        text = json.dumps(task.payload, indent=2, ensure_ascii=False)
-        return format_html(
-            '<pre class="octovid-payload">{}</pre>', redact(text, task.known_links())
-        )
+        text = redact(json.dumps(task.payload, indent=2, ensure_ascii=False))
+        return format_html('<pre class="octovid-payload">{}</pre>', text)
