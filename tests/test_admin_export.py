@@ -76,7 +76,13 @@ def test_the_link_is_the_sites_own(admin_client: Client, task: VideoTask, kind: 
     assert "secret" not in text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", "＝1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", "＝1"),
+        *("\ufeff=1", "\u200b=1", " =1", "\xa0\u2060\u202e+1", "\x00=1"),
+    ],
+)
 def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
     task = VideoTask.objects.create(task_id="cgt-1", fail_reason=text)
 
@@ -84,6 +90,28 @@ def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
     (row,) = csv.DictReader(io.StringIO(content, newline=""))
 
     assert row["fail_reason"] == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1", "a;'=1"),
+        ("a\t=1", "a\t'=1"),
+        ("a\n+1", "a\n'+1"),
+        ("a; \ufeff@x;-1", "a; \ufeff'@x;'-1"),
+        ("=1;=2", "'=1;'=2"),
+        ("cats, -1 = 3; no", "cats, -1 = 3; no"),
+    ],
+)
+def test_part_that_a_spreadsheet_takes_for_a_cell_is_no_formula(
+    admin_client: Client, text: str, cell: str
+) -> None:
+    task = VideoTask.objects.create(task_id="cgt-1", fail_reason=text)
+
+    content = export(admin_client, "csv", task).content.decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(content, newline=""))
+
+    assert row["fail_reason"] == cell
 
 
 def test_who_may_look_may_export(client: Client, task: VideoTask) -> None:

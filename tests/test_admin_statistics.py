@@ -229,3 +229,22 @@ class TestBanner:
 
         assert "The end of 1 task was not delivered" in text
         assert "?delivery=failed" in text
+
+
+@pytest.mark.django_db
+def test_sum_of_tokens_holds_whatever_rows_hold(admin_client: Client) -> None:
+    biggest = 2**63 - 1
+    for number in range(3):
+        VideoTask.objects.create(
+            task_id=f"t{number}", status="SUCCESS", completed_at=NOW, total_tokens=biggest
+        )
+    VideoTask.objects.create(task_id="t", status="SUCCESS", completed_at=NOW)
+
+    assert {each.tokens for each in statistics.ends(VideoTask.objects.all())} == {3 * biggest}
+    admin = "admin:octovid_django_videotask"
+    pages = [
+        admin_client.get(reverse(f"{admin}_changelist")).content.decode(),
+        admin_client.get(reverse(f"{admin}_live"), {"above": "history"}).json()["above"]["history"],
+    ]
+    for page in pages:
+        assert f"{3 * biggest:,}" in page

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from octovid_django.models import VideoTask
-from tests.gateway import Gateway, breaks_off, resets, says
+from tests.gateway import Gateway, resets, says, sends
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 SIGNED = "https://cdn.example/video.mp4?Expires=1&Signature=2"
@@ -75,6 +75,15 @@ class TestElsewhere:
 
         text = reason(admin_client.get(video_url(succeeded())))
         assert text.startswith('OCTOVID["BASE_URL"] is wrong')
+
+    def test_link_that_no_redirect_can_hold_is_no_video(self, admin_client: Client) -> None:
+        task = succeeded("https://cdn.example/v.mp4?Signature=" + "é" * 8_000)
+
+        response = admin_client.get(video_url(task))
+
+        assert reason(response) == "The gateway gave no link to the video."
+        listed = admin_client.get(reverse("admin:octovid_django_videotask_changelist"))
+        assert video_url(task) not in listed.content.decode()
 
 
 class TestNothingToShow:
@@ -150,14 +159,78 @@ class TestAtTheGateway:
         assert response["Content-Range"] == "bytes 1-2/3"
         assert gateway.requests[0].headers["range"] == "bytes=1-2"
 
-    def test_is_no_page_whatever_the_gateway_says_it_is(
-        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("text/html", "image/svg+xml", "application/octet-stream", "video", "video/", ""),
+            *("video/mp4, text/html", "video/mp4,text/javascript", "text/html, video/mp4"),
+            *(
+                "video/mp4; a=b, text/html",
+                "video/mp4;\ttext/html,",
+                "video/x-msvideo\x0btext/html",
+            ),
+            *("video/html", "video/mp4 text/html", "*/*", "multipart/x-mixed-replace;boundary=a"),
+        ],
+    )
+    def test_of_another_type_than_one_of_a_video_is_not_streamed(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str
     ) -> None:
-        gateway.default = says(200, "<script>alert(1)</script>", Content_Type="text/html")
+        gateway.default = says(200, "<script>alert(1)</script>", Content_Type=kind)
+        response = admin_client.get(video_url(task))
+
+        assert reason(response) == "What the gateway gives out is no video."
+
+    @pytest.mark.parametrize(
+        ("kind", "sent"),
+        [("video/mp4", "video/mp4"), (" VIDEO/WebM ; codecs=vp9", "video/webm")],
+    )
+    def test_has_one_type_of_ours_and_runs_nothing(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str, sent: str
+    ) -> None:
+        gateway.default = says(200, b"mp4", Content_Type=kind)
         response, _ = self.get(admin_client, task)
 
-        assert response["Content-Type"] == "application/octet-stream"
+        assert response["Content-Type"] == sent
         assert response["X-Content-Type-Options"] == "nosniff"
+        assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
+
+    def test_type_that_is_sent_twice_is_not_streamed(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Type: text/html\r\n"
+        gateway.default = sends(f"{head}Content-Length: 3\r\n\r\n<p>".encode())
+
+        assert reason(admin_client.get(video_url(task))).endswith("is no video.")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Content-Length: 3, 3",
+            "Content-Length: +3",
+            "Content-Length: 0x3",
+            "Content-Range: bytes */3, text/html",
+            "Accept-Ranges: bytes, x",
+        ],
+    )
+    def test_header_that_makes_no_sense_is_not_passed_on(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask, header: str
+    ) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n{header}\r\n\r\n"
+        gateway.default = sends(head.encode() + b"mp4")
+        response, _ = self.get(admin_client, task)
+
+        assert header.partition(":")[0] not in response
+
+    def test_length_beside_chunks_is_not_passed_on(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n"
+        body = "Content-Length: 1\r\n\r\n3\r\nmp4\r\n0\r\n\r\n"
+        gateway.default = sends((head + body).encode())
+        response, streamed = self.get(admin_client, task)
+
+        assert "Content-Length" not in response
+        assert streamed == b"mp4"
 
     def test_may_be_asked_for_its_head_only(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
@@ -184,7 +257,7 @@ class TestAtTheGateway:
                 "The gateway does not give out the video: it answered 302.",
             ),
             (
-                says(200, b"packed", Content_Encoding="gzip"),
+                says(200, b"packed", Content_Encoding="gzip", Content_Type="video/mp4"),
                 "The gateway does not give out the video: it answered 200.",
             ),
             (resets(), "no answer from the gateway: Connection reset by peer"),
@@ -203,7 +276,8 @@ class TestAtTheGateway:
     def test_that_breaks_off_is_not_taken_for_whole(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = breaks_off(b"half a video")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 1000\r\n\r\n"
+        gateway.default = sends(head + b"half a video")
 
         with pytest.raises(OSError, match="Connection broken"):
             self.get(admin_client, task)

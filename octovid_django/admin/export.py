@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,15 @@ COLUMNS = (
     *("created_at", "submitted_at", "started_at", "finished_at", "completed_at", "delivered_at"),
     *("delivery_attempts", "delivery_error", "last_error", "metadata"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet take a text for a formula (OWASP, “CSV Injection”)."""
+_UNSEEN = (
+    r"[\s\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*"
+)
+_FORMULA = r"[=+\-@＝＋－＠]"
+_FIRST = re.compile(rf"{_UNSEEN}{_FORMULA}|[\t\r\n]")
+_LATER = re.compile(rf"([;|\t\r\n\v\f]{_UNSEEN})(?={_FORMULA})")
+"""What makes a spreadsheet take a text for a formula, also behind what nobody sees, or the rest of
+it, where it takes another character than the comma for the end of a cell (OWASP, “CSV
+Injection”)."""
 
 
 @admin.action(description=_("Export the selected tasks as CSV"), permissions=["view"])
@@ -62,11 +70,14 @@ def _rows(
 
 
 def _harmless(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return "" if value is None else value
+    if not isinstance(value, str):
+        return "" if value is None else value
+    first = _FIRST.match(value)
+    start = first[0] if first else ""
+    return ("'" if first else "") + start + _LATER.sub(r"\1'", value[len(start) :])
 
 
 def _attached(response: HttpResponse, name: str) -> HttpResponse:
+    response["X-Content-Type-Options"] = "nosniff"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

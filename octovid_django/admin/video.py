@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import requests
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import (
     HttpRequest,
@@ -26,7 +28,19 @@ from octovid_django.links import needs_key, read_link
 from octovid_django.models import VideoTask
 
 CHUNK_BYTES = 64 * 1024
-PASSED_ON = ("Content-Length", "Content-Range", "Accept-Ranges")
+MAX_LOCATION = 16_384
+"""Characters of a redirect, quoted: what Django and browsers bear."""
+VIDEO_TYPES = frozenset(
+    f"video/{name}" for name in ("mp4", "webm", "quicktime", "ogg", "mpeg", "x-matroska", "3gpp")
+)
+"""What is streamed. A browser runs none of it, whatever the bytes are."""
+_CONTENT_TYPE = re.compile(r"([\w/.+-]{1,60})\s*(?:;[^,]*)?")
+_PASSED_ON = {
+    "Content-Length": re.compile("[0-9]{1,18}"),
+    "Content-Range": re.compile(r"bytes (?:[0-9]{1,18}-[0-9]{1,18}|\*)/(?:[0-9]{1,18}|\*)"),
+    "Accept-Ranges": re.compile("bytes|none"),
+}
+"""The headers that a player needs, and all that they may say."""
 
 
 class NoVideo(Exception):  # noqa: N818  it is no error
@@ -53,10 +67,19 @@ def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase:
 
 
 def _link(task: VideoTask) -> str | None:
+    """The link to the video, if a browser can be sent there."""
     try:
-        return read_link(task.video_url, octovid_settings.BASE_URL)
+        link = read_link(task.video_url, octovid_settings.BASE_URL)
     except OctovidSettingsError:
-        return read_link(task.video_url, "")
+        link = read_link(task.video_url, "")
+    return link if link and _is_redirectable(link) else None
+
+
+def _is_redirectable(link: str) -> bool:
+    try:
+        return len(HttpResponseRedirect(link)["Location"]) <= MAX_LOCATION
+    except (SuspiciousOperation, ValueError):
+        return False
 
 
 def _reason(task: VideoTask) -> str:
@@ -85,6 +108,10 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
             _("The gateway does not give out the video: it answered %(status)d.")
             % {"status": answer.status_code}
         )
+    video_type = _video_type(answer)
+    if video_type is None:
+        answer.close()
+        raise NoVideo(_("What the gateway gives out is no video."))
     response: HttpResponseBase
     if request.method == "HEAD":
         answer.close()
@@ -93,13 +120,29 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
         is_async = isinstance(request, ASGIRequest)
         chunks = _async_chunks(answer) if is_async else _chunks(answer)
         response = StreamingHttpResponse(chunks, status=answer.status_code)
-    kind = answer.headers.get("Content-Type", "")
-    response["Content-Type"] = kind if kind.startswith("video/") else "application/octet-stream"
+    response["Content-Type"] = video_type
     response["X-Content-Type-Options"] = "nosniff"
-    for name in PASSED_ON:
-        if name in answer.headers:
-            response[name] = answer.headers[name]
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    for name, value in _passed_on(answer):
+        response[name] = value
     return response
+
+
+def _video_type(answer: requests.Response) -> str | None:
+    """The one type that the response has, if it is one of ours: of several, browsers take the
+    last."""
+    found = _CONTENT_TYPE.fullmatch(answer.headers.get("Content-Type", "").strip())
+    video_type = found[1].lower() if found else ""
+    return video_type if video_type in VIDEO_TYPES else None
+
+
+def _passed_on(answer: requests.Response) -> Iterator[tuple[str, str]]:
+    for name, pattern in _PASSED_ON.items():
+        value = answer.headers.get(name, "").strip()
+        # The length of chunks is not that of the body (RFC 9112, 6.3).
+        is_void = name == "Content-Length" and "Transfer-Encoding" in answer.headers
+        if pattern.fullmatch(value) and not is_void:
+            yield name, value
 
 
 async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
