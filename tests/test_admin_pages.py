@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from selenium.webdriver.support.select import Select
 
@@ -17,6 +18,7 @@ from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
 from tests.browser import Browser
+from tests.gateway import Gateway, says
 from tests.processes import wait_for
 
 Visit = Callable[..., None]
@@ -182,3 +184,41 @@ def test_nothing_moves_for_those_who_cannot_bear_it(browser: Browser, visit: Vis
     )
     assert moving == 0
     assert browser.script("return document.querySelector('#octovid-live').ariaLive") == "polite"
+
+
+class TestHostileVideo:
+    """A gateway that sends, in place of a video, what would run in the site's origin."""
+
+    PAYLOAD = "/*<html><script src='?'></script>*/document.documentElement.dataset.owned = 1"
+
+    @pytest.fixture
+    def task(self, gateway: Gateway) -> VideoTask:
+        url = f"{gateway.url}/v1/videos/cgt-1/content"
+        return create(status="SUCCESS", video_url=url)
+
+    @pytest.mark.parametrize(
+        "kind", ["video/mp4, text/javascript", "video/mp4, text/html", "text/html", "video/mp4"]
+    )
+    def test_runs_neither_as_a_script_nor_as_a_page(
+        self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, kind: str
+    ) -> None:
+        gateway.default = says(200, self.PAYLOAD, Content_Type=kind)
+        visit("change", task.pk)
+        loaded = browser.driver.execute_async_script(
+            """
+            const [url, done] = arguments;
+            const script = document.createElement("script");
+            script.onload = () => done("loaded");
+            script.onerror = () => done("refused");
+            script.src = url;
+            document.head.append(script);
+            """,
+            reverse("admin:octovid_django_videotask_video", args=[task.pk]),
+        )
+
+        assert loaded == "refused"
+        assert not browser.script("return document.documentElement.dataset.owned")
+        visit("video", task.pk)
+        assert not browser.script("return document.documentElement.dataset.owned")
+        assert gateway.requests
+        assert browser.complaints()  # of the browser itself: it refuses
