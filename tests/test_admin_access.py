@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from octovid_django.admin import VideoTaskAdmin
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
 from tests.broker import take_messages
@@ -153,6 +155,89 @@ class TestStaffWithoutPermission:
         for view, args in (("changelist", []), ("change", [state.pk])):
             url = reverse(f"admin:octovid_django_gatewaystate_{view}", args=args)
             assert client.get(url).status_code == 403
+
+
+class SelectiveAdmin(VideoTaskAdmin):
+    """Lets nobody see the task "hidden", or change the task "frozen"."""
+
+    def has_view_permission(self, request: Any, obj: VideoTask | None = None) -> bool:
+        is_hidden = obj is not None and obj.task_id == "hidden"
+        return not is_hidden and super().has_view_permission(request, obj)
+
+    def has_change_permission(self, request: Any, obj: VideoTask | None = None) -> bool:
+        is_fixed = obj is not None and obj.task_id in ("hidden", "frozen")
+        return not is_fixed and super().has_change_permission(request, obj)
+
+
+class TestPermissionsOfOneTask:
+    """A site may decide for each task who sees and changes it."""
+
+    @pytest.fixture
+    def tasks(self, monkeypatch: pytest.MonkeyPatch, task: VideoTask) -> list[VideoTask]:
+        monkeypatch.setattr(site._registry[VideoTask], "__class__", SelectiveAdmin)
+        others = [
+            VideoTask.objects.create(task_id=task_id, status="QUEUED", next_poll_at=timezone.now())
+            for task_id in ("hidden", "frozen")
+        ]
+        return [task, *others]
+
+    def test_live_call_leaves_out_what_may_not_be_seen(
+        self, admin_client: Client, tasks: list[VideoTask]
+    ) -> None:
+        ids = ",".join(str(task.pk) for task in tasks)
+
+        rows = admin_client.get(url_of("live", None), {"ids": ids}).json()["rows"]
+
+        assert set(rows) == {str(tasks[0].pk), str(tasks[2].pk)}
+
+    @pytest.mark.parametrize("is_across", ["0", "1"])
+    @pytest.mark.parametrize("action", ["export_csv", "export_json"])
+    def test_export_leaves_out_what_may_not_be_seen(
+        self, admin_client: Client, tasks: list[VideoTask], action: str, is_across: str
+    ) -> None:
+        data = {"action": action, "_selected_action": [task.pk for task in tasks]}
+        response = admin_client.post(
+            url_of("changelist", None), data | {"select_across": is_across}
+        )
+
+        text = response.content.decode()
+        assert "frozen" in text
+        assert "hidden" not in text
+
+    @pytest.mark.parametrize("is_across", ["0", "1"])
+    def test_action_leaves_out_what_may_not_be_changed_and_says_so(
+        self, admin_client: Client, tasks: list[VideoTask], is_across: str
+    ) -> None:
+        data = {"action": "stop_tracking", "_selected_action": [task.pk for task in tasks]}
+        response = admin_client.post(
+            url_of("changelist", None), data | {"select_across": is_across}, follow=True
+        )
+
+        assert VideoTask.objects.tracked().count() == 2
+        assert "2 of the selected tasks were left out" in response.content.decode()
+
+    def test_pages_of_a_hidden_task_are_refused(
+        self, admin_client: Client, tasks: list[VideoTask]
+    ) -> None:
+        for view in ("change", "video"):
+            assert admin_client.get(url_of(view, tasks[1].pk)).status_code == 403
+        for task in tasks[1:]:
+            response = admin_client.post(url_of("action", task.pk), {"action": "stop_tracking"})
+            assert response.status_code == 403
+
+    def test_are_not_asked_where_the_site_has_none(
+        self, admin_client: Client, task: VideoTask
+    ) -> None:
+        def queries() -> int:
+            ids = ",".join(map(str, VideoTask.objects.values_list("pk", flat=True)))
+            with CaptureQueriesContext(connection) as captured:
+                admin_client.get(url_of("live", None), {"ids": ids})
+            return len(captured)
+
+        before = queries()
+        VideoTask.objects.bulk_create(VideoTask(task_id=f"t{number}") for number in range(50))
+
+        assert queries() == before
 
 
 class TestMethods:

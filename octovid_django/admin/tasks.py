@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,6 +52,7 @@ from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
+from octovid_django.admin.permissions import permitted
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 
@@ -202,7 +203,27 @@ class VideoTaskAdmin(TaskAdmin):
             message = _("Too many tasks are selected: narrow the list first. Nothing was done.")
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset, *args, **kwargs)
+        selected = cast("VideoTaskQuerySet", queryset)
+        if not is_across:
+            selected = selected.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
+        function = self._action(request, request.POST.get("action", ""))
+        needed = getattr(function, "allowed_permissions", ())
+        allowed = permitted(self, request, selected, needed)
+        if allowed is not selected and (count := selected.count() - allowed.count()):
+            left_out = ngettext(
+                "%(count)d of the selected tasks was left out: you do not have the permission.",
+                "%(count)d of the selected tasks were left out: you do not have the permission.",
+                count,
+            )
+            self.message_user(request, left_out % {"count": count}, messages.WARNING)
+        return super().response_action(request, allowed, *args, **kwargs)
+
+    def _action(self, request: HttpRequest, name: str) -> Callable[..., Any] | None:
+        """The function of an action that this user may run."""
+        action = self.get_actions(request).get(name)
+        if isinstance(action, tuple):
+            return cast("Callable[..., Any]", action[0])
+        return action and cast("Callable[..., Any]", action.func)  # since Django 6.1
 
     def add_view(
         self,
@@ -296,11 +317,10 @@ class VideoTaskAdmin(TaskAdmin):
             return HttpResponseNotAllowed(["POST"])
         task = self._task(request, object_id)
         name = request.POST.get("action", "")
-        action = self.get_actions(request).get(name) if name in self.page_actions else None
-        if action is None or not self.has_change_permission(request, task):
+        function = self._action(request, name) if name in self.page_actions else None
+        if function is None or not self.has_change_permission(request, task):
             raise PermissionDenied
         tasks = self.get_queryset(request).filter(pk=task.pk)
-        function = action[0] if isinstance(action, tuple) else action.func  # since Django 6.1
         response = cast("HttpResponseBase | None", function(self, request, tasks))
         if response:
             return response
@@ -377,7 +397,8 @@ class VideoTaskAdmin(TaskAdmin):
         above = request.GET.get("above", "")
         if not (pks or above) or len(pks) > MAX_LIVE_ROWS:
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
-        tasks = self.get_queryset(request).filter(pk__in=pks)
+        found = cast("VideoTaskQuerySet", self.get_queryset(request).filter(pk__in=pks))
+        tasks = permitted(self, request, found, ["view"])
         answer: dict[str, Any] = {"now": timezone.now().isoformat()}
         answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
