@@ -1,13 +1,17 @@
 """A small site that orders videos. Everything that differs between machines is in the environment.
 
 ``OCTOVID_API_KEY``, ``OCTOVID_BASE_URL``, ``DATABASE_URL`` (SQLite by default), ``REDIS_URL``
-(django-q2 then works over Redis, otherwise over the database), ``DEBUG``, ``SECRET_KEY``; a file
-``.env`` beside ``manage.py`` is read too.
+(django-q2 then works over Redis, otherwise over the database), ``DEBUG``, ``ALLOWED_HOSTS``,
+``SECRET_KEY`` (in development one is made, and kept in ``.secret_key``); a file ``.env`` beside
+``manage.py`` is read too.
 """
 
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from example_project.secret_key import kept_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -15,7 +19,11 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env.str("SECRET_KEY", default="an example has no secrets")
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured("Set SECRET_KEY in the environment: DEBUG is off.")
+    SECRET_KEY = kept_secret_key(BASE_DIR / ".secret_key")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 
 INSTALLED_APPS = [

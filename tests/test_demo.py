@@ -1,10 +1,11 @@
-"""The demo of the example project; ``demo --once`` itself is run by tox and CI."""
+"""The demo and the settings of the example project; ``demo --once`` is run by tox and CI."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ class Demo:
                 | {
                     "DJANGO_SETTINGS_MODULE": "example_project.settings",
                     "DATABASE_URL": f"sqlite:///{path / 'db.sqlite3'}",
+                    "ALLOWED_HOSTS": "*",
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -94,3 +96,106 @@ def test_shows_where_the_admin_is(demo: Demo) -> None:
         f"admin: http://127.0.0.1:{demo.port}/admin/octovid_django/videotask/"
         "  (login: demo, password: demo)"
     ) in demo.output.read_text().splitlines()
+
+
+def example(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``manage.py`` of the example project to its end."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str]) -> None:
+    assert result.returncode == 1
+    assert result.stderr.startswith("CommandError: The demo makes a superuser"), result.stderr
+    assert "Traceback" not in result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+
+
+class TestDatabase:
+    """A superuser with a known password is made in a database of the demo's own, or nowhere."""
+
+    @pytest.mark.parametrize("debug", ["on", "off"])
+    def test_another_existing_database_is_refused_and_unchanged(
+        self, tmp_path: Path, debug: str
+    ) -> None:
+        path = tmp_path / "shop.sqlite3"
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE customers (name text)")
+        before = path.read_bytes()
+
+        result = example(
+            "demo", "--once", DATABASE_URL=f"sqlite:///{path}", DEBUG=debug, SECRET_KEY="x" * 50
+        )
+
+        assert_refused(result)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_database_of_the_migrated_site_is_refused(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+        assert example("migrate", DATABASE_URL=url, OCTOVID_API_KEY="sandbox-key").returncode == 0
+
+        assert_refused(example("demo", "--once", DATABASE_URL=url))
+
+    def test_file_that_is_no_database_is_refused_and_unchanged(self, tmp_path: Path) -> None:
+        path = tmp_path / "letter.txt"
+        path.write_text("Dear customer, " * 1000)
+
+        assert_refused(example("demo", "--once", DATABASE_URL=f"sqlite:///{path}"))
+        assert path.read_text() == "Dear customer, " * 1000
+
+    def test_database_in_memory_is_refused(self) -> None:
+        assert_refused(example("demo", "--once", DATABASE_URL="sqlite://:memory:"))
+
+    def test_own_database_is_taken_again(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            demo = Demo(tmp_path)
+            try:
+                wait_for(demo.is_serving, 60, demo.output.read_text)
+            finally:
+                demo.process.kill()
+                demo.process.wait(10)
+
+
+def test_demo_is_served_to_loopback_names_only(demo: Demo, tmp_path: Path) -> None:
+    wait_for(demo.is_serving, 60, demo.output.read_text)
+    url = f"http://127.0.0.1:{demo.port}/admin/login/"
+
+    assert requests.get(url, headers={"Host": "evil.example"}, timeout=5).status_code == 400
+
+
+class TestSecretKey:
+    SHOW = (
+        "shell",
+        "-v",
+        "0",
+        "-c",
+        "from django.conf import settings; print(settings.SECRET_KEY)",
+    )
+
+    def test_key_of_the_environment_is_taken(self) -> None:
+        assert example(*self.SHOW, SECRET_KEY="from outside").stdout.strip() == "from outside"
+
+    def test_generated_key_is_kept_secret_and_the_same_in_each_process(self) -> None:
+        keys = {example(*self.SHOW, SECRET_KEY="").stdout.strip() for _ in range(2)}
+
+        (key,) = keys
+        assert len(key) >= 50
+        assert (ROOT / ".secret_key").stat().st_mode & 0o077 == 0
+        ignored = subprocess.run(
+            ["git", "check-ignore", "-q", ".secret_key"], cwd=ROOT, check=False
+        )
+        assert ignored.returncode in (0, 128)  # 128: this is no clone
+
+    def test_without_key_and_debug_the_site_does_not_start(self) -> None:
+        result = example("check", SECRET_KEY="", DEBUG="off")
+
+        assert result.returncode == 1
+        assert "ImproperlyConfigured: Set SECRET_KEY" in result.stderr

@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
 from example_project.gallery.keeper import Keeper
+from example_project.gallery.own_database import claim_database
 from octovid_django.enums import TaskStatus
 from octovid_django.management.watch import task_view
 from octovid_django.models import VideoTask
@@ -75,6 +76,7 @@ class Command(BaseCommand):
                 sys.exit(1)
 
     def _run(self, stack: ExitStack, *, once: bool, port: int, ends_at: float) -> None:
+        claim_database()
         call_command("migrate", verbosity=0)
         _create_login()
         VideoTask.objects.filter(metadata__demo=True).delete()
@@ -138,6 +140,7 @@ def _start(log_dir: Path, gateway_url: str, gateway_port: int, web_port: int) ->
         },
         env=os.environ
         | {
+            "ALLOWED_HOSTS": HOST,
             "OCTOVID_BASE_URL": gateway_url,
             "OCTOVID_API_KEY": API_KEY,
             "OCTOVID_POLL_INTERVAL": "2",
