@@ -15,6 +15,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils.html import escape
 
+from octovid_django.exceptions import OctovidConnectionError
 from octovid_django.models import VideoTask
 from tests.gateway import Gateway, breaks_off, resets, says
 
@@ -205,7 +206,7 @@ class TestAtTheGateway:
     ) -> None:
         gateway.default = breaks_off(b"half a video")
 
-        with pytest.raises(OSError, match="Connection broken"):
+        with pytest.raises(OctovidConnectionError, match="the answer broke off"):
             self.get(admin_client, task)
 
     def test_does_not_get_the_key_over_a_downgrade_or_elsewhere(

@@ -304,7 +304,22 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "deep_nesting": (
         says(200, b"[" * 100_000),
         OctovidAnswerError,
-        "the gateway's answer is not JSON",
+        "the gateway's response is nested too deeply",
+    ),
+    "too_many_values": (
+        says(200, b"[" + b"0," * 100_000 + b"0]"),
+        OctovidAnswerError,
+        "the gateway's response has too many values",
+    ),
+    "too_much_text": (
+        says(200, b" " * 600_000),
+        OctovidAnswerError,
+        "the gateway's response is larger than 524288 bytes, long strings aside",
+    ),
+    "502_with_too_many_values": (
+        says(502, b"," * 100_000),
+        OctovidGatewayError,
+        "the gateway answered 502 Bad Gateway",
     ),
     "array": (
         says(200, []),
