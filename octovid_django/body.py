@@ -62,8 +62,9 @@ class Outline:
         self._kept = bytearray()
         self._rest = b""
         """The first half of an escape."""
-        self._string_at: int | None = None
-        """Where in what is kept the string begins that goes on, ``None`` outside of strings."""
+        self._is_in_string = False
+        self._start = 0
+        """Where in what is kept that string begins."""
         self._is_cut = False
         self._parts = 0
         self._nesting = 0
@@ -78,7 +79,7 @@ class Outline:
         self._rest = b""
         at = 0
         while at < len(piece):
-            at = self._outside(piece, at) if self._string_at is None else self._inside(piece, at)
+            at = self._inside(piece, at) if self._is_in_string else self._outside(piece, at)
 
     def close(self) -> bytes:
         """Return what is kept; nothing more comes."""
@@ -99,29 +100,30 @@ class Outline:
         if len(self._kept) > MAX_TEXT:
             raise TooMuch(f"is larger than {MAX_TEXT} bytes, long strings aside")
         if found >= 0:
-            self._string_at, self._is_cut = len(self._kept), False
+            self._is_in_string, self._start, self._is_cut = True, len(self._kept), False
         return end
 
     def _inside(self, piece: bytes, at: int) -> int:
-        end = _IN_STRING.match(piece, at).end()  # type: ignore[union-attr]  # it matches nothing too
+        found = _IN_STRING.match(piece, at)
+        end = found.end() if found else at
         if not self._is_cut:
             self._kept += piece[at:end]
-            if len(self._kept) - self._string_at > LONG_STRING:  # type: ignore[operator]
+            if len(self._kept) - self._start > LONG_STRING:
                 self._cut()
         if end == len(piece):
             return end
         if piece[end : end + 1] == _QUOTE:
             self._kept += _QUOTE
-            self._string_at = None
+            self._is_in_string = False
             return end + 1
         self._rest = piece[end:]
         return len(piece)
 
     def _cut(self) -> None:
         """Keep the beginning of the string, as far as nothing is torn there."""
-        start = self._string_at
-        beginning = bytes(self._kept[start : start + KEPT_OF_LONG])
-        units = _UNITS.match(beginning)
-        end = units.start(1) if units.end(1) == units.end() else units.end()
-        self._kept[start:] = _LAST_CHARACTER.sub(b"", beginning[:end]) + _CUT
+        beginning = bytes(self._kept[self._start : self._start + KEPT_OF_LONG])
+        if units := _UNITS.match(beginning):
+            is_torn = units.end(1) == units.end()
+            beginning = beginning[: units.start(1) if is_torn else units.end()]
+        self._kept[self._start :] = _LAST_CHARACTER.sub(b"", beginning) + _CUT
         self._is_cut = True

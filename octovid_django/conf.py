@@ -16,6 +16,8 @@ Validator = Callable[[object], "str | None"]
 """Returns what to write instead of a wrong value, ``None`` for a right one."""
 
 YEAR = 31_536_000
+SHORTEST_KEY = 8
+"""Characters. A shorter one is no secret, and cannot be redacted: it may be part of any word."""
 
 Q_OPTIONS: dict[str, Any] = {"save": False, "ack_failure": True}
 """Of the app's tasks at django-q2: they neither fill the site's result table, nor are they
@@ -24,9 +26,13 @@ delivered again when they fail. What is lost falls due again by itself."""
 
 def _api_key(value: object) -> str | None:
     # What an HTTP header can carry: a newline from a file is the usual mistake.
-    if isinstance(value, str) and value and value.isascii() and value.isprintable():
-        return None if " " not in value else "the key alone, without spaces"
-    return "the gateway's API key, a string without line breaks"
+    if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
+        return "the gateway's API key, a string without line breaks"
+    if " " in value:
+        return "the key alone, without spaces"
+    if len(value) < SHORTEST_KEY:
+        return f"the whole key, of {SHORTEST_KEY} characters at least"
+    return None
 
 
 def _base_url(value: object) -> str | None:

@@ -176,9 +176,7 @@ def _addresses(name: str, port: int) -> list[str]:
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
-    def _make_request(
-        self, conn: _Connection, method: str, url: str, *args: Any, **kwargs: Any
-    ) -> Any:
+    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         conn.target = url
         return super()._make_request(conn, method, _UNLOGGED, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""How much memory polls take, measured in a process of their own: ``python -m tests.peak URL N``."""
+"""The memory that polls take, in a process of their own: ``python -m tests.peak URL N``."""
 
 from __future__ import annotations
 

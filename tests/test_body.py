@@ -73,7 +73,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "KEPT_OF_LONG", 20)
 
 
-texts = st.text(st.characters() | st.sampled_from('\\"/\n\x00é中\U0001f3ac\ud83c\udfac'), max_size=60)
+texts = st.text(
+    st.characters() | st.sampled_from('\\"/\n\x00é中\U0001f3ac\ud83c\udfac'), max_size=60
+)
 
 
 @pytest.mark.usefixtures("small")

@@ -406,7 +406,10 @@ class TestMemory:
             repeats(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1" * 100),
             repeats(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"1" * 100),
             repeats(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"1" * 100),
-            repeats(OK, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00" + b"\0" * 8),
+            repeats(
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03",
+                b"\0\0\0\xff\xff",  # a block of nothing
+            ),
             repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         ],
         ids=[

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from octovid_django.client import open_video
+from octovid_django.client import Video, open_video
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidError, OctovidSettingsError
 from octovid_django.links import needs_key, read_link
@@ -102,7 +102,7 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
+async def _async_chunks(answer: Video) -> AsyncIterator[bytes]:
     """The same under ASGI, where Django would hold the whole video in memory otherwise."""
     chunks = answer.iter_content(CHUNK_BYTES)
     read = sync_to_async(partial(next, chunks, b""), thread_sensitive=False)
@@ -113,6 +113,6 @@ async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
         answer.close()
 
 
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
+def _chunks(answer: Video) -> Iterator[bytes]:
     with answer:
         yield from answer.iter_content(CHUNK_BYTES)
