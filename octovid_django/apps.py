@@ -1,9 +1,12 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.checks import check_cluster, check_settings
+from octovid_django.conf import configured
+from octovid_django.exceptions import OctovidSettingsError
 from octovid_django.schedules import ensure_schedule
 
 
@@ -13,6 +16,16 @@ class OctovidDjangoConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        """Register the checks and the schedule.
+
+        Raises:
+            ImproperlyConfigured: ``OCTOVID`` is no dict. It may be the key alone, which Django's
+                DEBUG pages would show: they hide what stands under a telling name.
+        """
+        try:
+            configured()
+        except OctovidSettingsError as error:
+            raise ImproperlyConfigured(str(error)) from None
         register(check_settings, Tags.compatibility)
         register(check_cluster, Tags.compatibility)
         post_migrate.connect(ensure_schedule, sender=self)

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from requests.utils import get_environ_proxies, select_proxy
 
 from octovid_django.conf import (
     SETTINGS,
@@ -110,10 +111,14 @@ def _plain_http() -> Iterator[CheckMessage]:
         parts = urlsplit(octovid_settings.BASE_URL)
     except OctovidSettingsError:
         return
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "http":
+        return
+    has_proxy = bool(select_proxy(parts.geturl(), get_environ_proxies(parts.geturl())))
+    if has_proxy or not _is_loopback(parts.hostname or ""):
         yield CheckWarning(
-            'OCTOVID["BASE_URL"] is plain http: the API key travels unencrypted',
-            hint="Write https://.",
+            'OCTOVID["BASE_URL"] is plain http: the API key travels unencrypted'
+            + (", and the proxy of the environment (http_proxy) gets it" if has_proxy else ""),
+            hint=f"Write https://{', or name the host in no_proxy' if has_proxy else ''}.",
             id="octovid_django.W001",
         )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -19,8 +20,9 @@ import urllib3
 from requests.auth import AuthBase
 
 from octovid_django import __version__
+from octovid_django.body import PIECE_BYTES, Outline, TooMuch, unpacked
 from octovid_django.conf import octovid_settings
-from octovid_django.deadline import DeadlineAdapter, deadline
+from octovid_django.deadline import DeadlineAdapter, deadline, paced
 from octovid_django.exceptions import (
     OctovidAnswerError,
     OctovidAuthenticationError,
@@ -43,10 +45,9 @@ logger = logging.getLogger(__name__)
 QUERY_PATH = "/v1/video/generations/"
 USER_AGENT = f"octovid-django/{__version__}"
 
-PACKINGS = "gzip, deflate"
-"""They make a thousand bytes of one at most; others, or one in another, know no such bound."""
+PACKING = "gzip"
+"""It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
 
-_CHUNK_BYTES = 16 * 1024
 _MAX_SAID = 300
 
 
@@ -69,7 +70,7 @@ def _session(pid: int) -> _Session:
     """The session of the process ``pid``: a fork must not share its parent's connections."""
     session = _Session()
     session.headers.update(
-        {"Accept": "application/json", "Accept-Encoding": PACKINGS, "User-Agent": USER_AGENT}
+        {"Accept": "application/json", "Accept-Encoding": PACKING, "User-Agent": USER_AGENT}
     )
     session.auth = _BearerAuth()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -125,7 +126,48 @@ def _query(task_id: str) -> TaskSnapshot:
     )
 
 
-def open_video(url: str, byte_range: str = "") -> requests.Response:
+class Video:
+    """An open response that is a video, or says why not. Who reads it closes it."""
+
+    def __init__(self, response: requests.Response, timeout: float) -> None:
+        self._response = response
+        self._timeout = timeout
+        self.status_code = response.status_code
+        self.headers = response.headers
+        # As urllib3 has understood it, which reads no further.
+        length = None if "Transfer-Encoding" in self.headers else response.raw.length_remaining
+        self.content_length: int | None = length
+        """The bytes that ``iter_content`` yields, where the gateway says so in a way that can be
+        passed on."""
+
+    def iter_content(self, size: int) -> Iterator[bytes]:
+        """Yield the body as it comes, in pieces of at most ``size`` bytes.
+
+        The gateway is waited for as ``paced`` does, whoever takes how long for what it gets.
+
+        Raises:
+            OctovidTransientError: It broke off.
+        """
+        read = partial(self._response.raw.read1, size, decode_content=False)
+        try:
+            yield from paced(read, self._timeout)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            failure = _connection_error(error, self._timeout)
+        else:
+            return
+        raise failure
+
+    def close(self) -> None:
+        self._response.close()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_video(url: str, byte_range: str = "") -> Video:
     """Open a link that only the key opens (CONTRACT.md, "also answers" 5), to be streamed.
 
     Args:
@@ -133,8 +175,7 @@ def open_video(url: str, byte_range: str = "") -> requests.Response:
         byte_range: What a browser asks for in ``Range``, "" for all.
 
     Returns:
-        The open answer, whatever its status. Who reads it closes it; each read of it waits no
-        longer than ``TIMEOUT`` seconds.
+        The open response, whatever its status; its head has come within ``TIMEOUT`` seconds.
 
     Raises:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
@@ -147,8 +188,11 @@ def open_video(url: str, byte_range: str = "") -> requests.Response:
     if byte_range:
         headers["Range"] = byte_range
     timeout = octovid_settings.TIMEOUT
+    session = _session(os.getpid())
     try:
-        return _session(os.getpid()).get(url, headers=headers, timeout=timeout, stream=True)
+        with deadline(timeout):
+            response = session.get(url, headers=headers, timeout=timeout, stream=True)
+        return Video(response, timeout)
     except Exception as error:  # noqa: BLE001  whatever it is, its frames hold the key
         failure = _connection_error(error, timeout)
     raise _without_frames(failure)
@@ -175,21 +219,40 @@ def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
             session.send(prepared, timeout=timeout, **environment) as answer,
         ):
             return answer.status_code, answer.headers, _read(answer)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        zlib.error,
+        OSError,
+    ) as error:
         raise _connection_error(error, timeout) from None
 
 
 def _read(answer: requests.Response) -> bytes:
+    """The body, as much of it as matters (``Outline``)."""
     packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if packing not in ("identity", *PACKINGS.split(", ")):
+    if packing not in ("identity", PACKING):
         raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
+    pieces = _limited(iter(partial(answer.raw.read1, PIECE_BYTES, decode_content=False), b""))
+    outline = Outline()
+    try:
+        for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
+            outline.feed(piece)
+    except TooMuch as error:
+        if 200 <= answer.status_code < 300:
+            raise OctovidAnswerError(f"the gateway's response {error}") from None
+        return b""  # the status says enough
+    return outline.close()
+
+
+def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
     limit = octovid_settings.MAX_ANSWER_BYTES
-    body = bytearray()
-    for chunk in answer.iter_content(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > limit:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
             raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
-    return bytes(body)
+        yield piece
 
 
 def _decode(body: bytes) -> Any:
@@ -261,9 +324,9 @@ def _connection_error(error: BaseException, timeout: float) -> OctovidConnection
     reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if reasons:
         reason = reasons[-1]
-    elif isinstance(error, requests.exceptions.ChunkedEncodingError):
+    elif isinstance(error, urllib3.exceptions.ProtocolError):
         reason = "the answer broke off"
-    elif isinstance(error, requests.exceptions.ContentDecodingError):
+    elif isinstance(error, zlib.error):
         reason = "the answer cannot be unpacked"
     else:
         reason = type(causes[-1]).__name__

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from octovid_django.exceptions import OctovidSettingsError
+from octovid_django.redaction import SHORTEST_KEY
 
 T = TypeVar("T")
 Validator = Callable[[object], "str | None"]
@@ -24,9 +25,13 @@ delivered again when they fail. What is lost falls due again by itself."""
 
 def _api_key(value: object) -> str | None:
     # What an HTTP header can carry: a newline from a file is the usual mistake.
-    if isinstance(value, str) and value and value.isascii() and value.isprintable():
-        return None if " " not in value else "the key alone, without spaces"
-    return "the gateway's API key, a string without line breaks"
+    if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
+        return "the gateway's API key, a string without line breaks"
+    if " " in value:
+        return "the key alone, without spaces"
+    if len(value) < SHORTEST_KEY:
+        return f"the whole key, of {SHORTEST_KEY} characters at least"
+    return None
 
 
 def _base_url(value: object) -> str | None:

@@ -1,9 +1,11 @@
-"""An end for a whole answer.
+"""Connections that hold nobody: a deadline for a whole response, and a limit for its head.
 
 The timeout of requests is one for every address and every read: a server that drips a byte a
 second never exceeds it. Connections of a ``DeadlineAdapter`` wait, inside ``with
 deadline(seconds):``, only as long as is left of the whole. Looking a name up is the resolver's, and
 has a limit of its own.
+
+Nor do they let urllib3 know what they ask for: it logs that, and it may be a signed link.
 """
 
 from __future__ import annotations
@@ -27,6 +29,15 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from urllib3 import ProxyManager
 
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a response before its body, interim (1xx) ones included: http.client takes a hundred times
+as much, of interim ones as many as come."""
+LOWEST_RATE = 8 * 1024
+"""Bytes a second that are waited for; see ``paced``."""
+
+_UNLOGGED = "/…"
+"""What urllib3 takes for the path and the query."""
+
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
 
@@ -38,6 +49,27 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         _ends_at.reset(token)
+
+
+def paced(read: Callable[[], bytes], seconds: float) -> Iterator[bytes]:
+    """Yield what ``read`` returns, until that is nothing.
+
+    Only waiting for it is measured, not what whoever gets it does meanwhile, nor in which thread:
+    no wait is longer than ``seconds``, nor are they all together, but for what ``LOWEST_RATE``
+    allows for the bytes that came.
+
+    Raises:
+        TimeoutError: Or what is made of it: they are over.
+    """
+    left = seconds
+    while True:
+        started_at = time.monotonic()
+        with deadline(left):
+            piece = read()
+        if not piece:
+            return
+        left = min(left - (time.monotonic() - started_at) + len(piece) / LOWEST_RATE, seconds)
+        yield piece
 
 
 def _seconds_left(shares: int = 1) -> float | None:
@@ -55,6 +87,9 @@ def _seconds_left(shares: int = 1) -> float | None:
 
 
 class _DeadlineReader(io.RawIOBase):
+    head_left: float = MAX_HEAD_BYTES
+    """Bytes that may still come; without a limit once the head has."""
+
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
         self._raw = raw
@@ -67,6 +102,9 @@ class _DeadlineReader(io.RawIOBase):
         if left is not None:
             self._sock.settimeout(left)
         count: int | None = self._raw.readinto(buffer)
+        self.head_left -= count or 0
+        if self.head_left < 0:
+            raise http.client.LineTooLong("head")
         return count
 
     def close(self) -> None:
@@ -78,23 +116,28 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()  # keeps the socket open until it is closed itself
-        self.fp = io.BufferedReader(_DeadlineReader(sock, raw))
+        self._reader = _DeadlineReader(sock, raw)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        super().begin()
+        self._reader.head_left = math.inf
 
 
-class _HTTPConnection(HTTPConnection):
+class _Connection(HTTPConnection):
     response_class = _Response
     debuglevel = 0  # whatever http.client's is: it would print the key
+    target = ""
 
     def _new_conn(self) -> socket.socket:
         return _connect(self, super()._new_conn)
 
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, self.target, *args, **kwargs)
 
-class _HTTPSConnection(HTTPSConnection):
-    response_class = _Response
-    debuglevel = 0
 
-    def _new_conn(self) -> socket.socket:
-        return _connect(self, super()._new_conn)
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
 
 
 def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
@@ -130,15 +173,19 @@ def _addresses(name: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class _HTTPConnectionPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        conn.target = url
+        return super()._make_request(conn, method, _UNLOGGED, *args, **kwargs)
 
 
-class _HTTPSConnectionPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
+class _SecurePool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
 
 
-_POOL_CLASSES = {"http": _HTTPConnectionPool, "https": _HTTPSConnectionPool}
+_POOL_CLASSES = {"http": _Pool, "https": _SecurePool}
 
 
 class DeadlineAdapter(HTTPAdapter):

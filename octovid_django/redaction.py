@@ -24,7 +24,8 @@ from django.conf import settings
 MAX_LINE = 500
 """Characters of a line that is kept."""
 SHORTEST_KEY = 8
-"""Characters of a key. A shorter one would be a part of ordinary words."""
+"""Characters of a key. A shorter one is no secret, and cannot be redacted: it may be part of any
+word."""
 
 _MAX_READ = 16 * MAX_LINE
 """Characters that are read for one line: what is behind them can only be cut off."""

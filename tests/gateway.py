@@ -112,6 +112,18 @@ def drips(raw: Iterable[int], *, after: bytes = b"", pause: float = 0.02) -> Beh
     return behave
 
 
+def drips_blocks(block: bytes, *, times: int, pause: float) -> Behaviour:
+    """A whole body, block by block."""
+
+    def behave(connection: socket.socket, stop: threading.Event) -> None:
+        connection.sendall(_head(200, {"Content-Length": str(len(block) * times)}))
+        for _ in range(times):
+            stop.wait(pause)
+            connection.sendall(block)
+
+    return behave
+
+
 def never_ends() -> Behaviour:
     """A body without an end, as fast as it goes."""
     return repeats(_head(200, {"Content-Type": "application/json"}), b" ")

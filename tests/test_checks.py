@@ -20,10 +20,12 @@ pytestmark = pytest.mark.django_db  # Django's own checks of the models may ask 
 
 
 @pytest.fixture(autouse=True)
-def right_settings(settings: Any) -> None:
+def right_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that nothing is wrong with, for each test to spoil."""
     settings.OCTOVID = {"API_KEY": SECRET}
     settings.Q_CLUSTER = Q_CLUSTER
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -136,6 +138,7 @@ class TestSettings:
         ("name", "value", "advice"),
         [
             ("API_KEY", f"{SECRET}\n", "a string without line breaks"),
+            ("API_KEY", SECRET[:7], "the whole key, of 8 characters at least"),
             ("BASE_URL", "octopusx.ai", 'an http(s) URL like "https://octopusx.ai"'),
             ("TIMEOUT", "10", "a number of seconds from 0.1 to 300"),
             ("TIMEOUT", 0, "a number of seconds from 0.1 to 300"),
@@ -184,6 +187,42 @@ class TestSettings:
         self, configure: Callable[..., None], host: str
     ) -> None:
         configure(BASE_URL=f"http://{host}")
+
+        assert not found()
+
+    @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+    @pytest.mark.parametrize("host", ["octopusx.ai", "127.0.0.1:8999", "localhost"])
+    def test_that_send_the_key_to_a_proxy(
+        self,
+        configure: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        variable: str,
+        host: str,
+    ) -> None:
+        configure(BASE_URL=f"http://{host}")
+        monkeypatch.setenv(variable, "http://user:password@proxy.example:3128")
+
+        message = the_only_one("W001")
+
+        assert "the proxy of the environment (http_proxy) gets it" in message.msg
+        assert message.hint == "Write https://, or name the host in no_proxy."
+        assert "password" not in str(message)
+
+    def test_that_send_the_key_by_a_proxy_encrypted(
+        self, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(BASE_URL="https://octopusx.ai")
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, "http://proxy.example:3128")
+
+        assert not found()
+
+    def test_whose_host_is_named_in_no_proxy(
+        self, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(BASE_URL="http://localhost:8999")
+        monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+        monkeypatch.setenv("no_proxy", "localhost")
 
         assert not found()
 

@@ -32,6 +32,7 @@ WRONG = [
     ("API_KEY", f"{SECRET}\n", "without line breaks"),
     ("API_KEY", f"Bearer {SECRET}", "the key alone, without spaces"),
     ("API_KEY", f"{SECRET}é", "the gateway's API key"),
+    ("API_KEY", "sk-1234", "the whole key, of 8 characters at least"),
     ("BASE_URL", 7, "an http(s) URL"),
     ("BASE_URL", "octopusx.ai", "an http(s) URL"),
     ("BASE_URL", "ftp://octopusx.ai", "an http(s) URL"),
@@ -89,6 +90,7 @@ def test_every_read_is_live() -> None:
     ("name", "value"),
     [
         ("API_KEY", SECRET),
+        ("API_KEY", "sk-12345"),
         ("BASE_URL", "http://127.0.0.1:8999"),
         ("BASE_URL", "https://octopusx.ai/behind/a/proxy/"),
         ("BASE_URL", "https://[::1]:8999"),

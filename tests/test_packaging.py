@@ -32,7 +32,7 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel: ZipFile) -> None:
     assert "octovid_django/migrations/0001_initial.py" in packed
 
 
-def test_the_wheel_asks_for_three_packages_only(wheel: ZipFile) -> None:
+def test_the_wheel_requires_four_packages_only(wheel: ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     lines = wheel.read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist") and "extra" not in line]
@@ -41,6 +41,7 @@ def test_the_wheel_asks_for_three_packages_only(wheel: ZipFile) -> None:
         "Requires-Dist: django>=5.2",
         "Requires-Dist: django-q2>=1.8",
         "Requires-Dist: requests>=2.32",
+        "Requires-Dist: urllib3>=2.8",
     ]
     assert "License-Expression: MIT" in lines
     assert "Requires-Python: >=3.10" in lines

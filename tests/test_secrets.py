@@ -125,7 +125,7 @@ class TestTracebacks:
             "octovid_django.snapshot.TaskSnapshot.from_answer",
             "http.client.HTTPConnection.endheaders",
             "urllib3.connectionpool.HTTPConnectionPool._make_request",
-            "requests.models.Response.iter_content",
+            "urllib3.response.HTTPResponse.read1",
         ],
     )
     def test_of_what_nobody_foresees(

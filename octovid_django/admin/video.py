@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from octovid_django.client import open_video
+from octovid_django.client import Video, open_video
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidError, OctovidSettingsError
 from octovid_django.links import needs_key, read_link
@@ -36,7 +36,6 @@ VIDEO_TYPES = frozenset(
 """What is streamed. A browser runs none of it, whatever the bytes are."""
 _CONTENT_TYPE = re.compile(r"([\w/.+-]{1,60})\s*(?:;[^,]*)?")
 _PASSED_ON = {
-    "Content-Length": re.compile("[0-9]{1,18}"),
     "Content-Range": re.compile(r"bytes (?:[0-9]{1,18}-[0-9]{1,18}|\*)/(?:[0-9]{1,18}|\*)"),
     "Accept-Ranges": re.compile("bytes|none"),
 }
@@ -128,7 +127,7 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-def _video_type(answer: requests.Response) -> str | None:
+def _video_type(answer: Video) -> str | None:
     """The one type that the response has, if it is one of ours: of several, browsers take the
     last."""
     found = _CONTENT_TYPE.fullmatch(answer.headers.get("Content-Type", "").strip())
@@ -136,16 +135,16 @@ def _video_type(answer: requests.Response) -> str | None:
     return video_type if video_type in VIDEO_TYPES else None
 
 
-def _passed_on(answer: requests.Response) -> Iterator[tuple[str, str]]:
+def _passed_on(answer: Video) -> Iterator[tuple[str, str]]:
+    if answer.content_length is not None:
+        yield "Content-Length", str(answer.content_length)
     for name, pattern in _PASSED_ON.items():
         value = answer.headers.get(name, "").strip()
-        # The length of chunks is not that of the body (RFC 9112, 6.3).
-        is_void = name == "Content-Length" and "Transfer-Encoding" in answer.headers
-        if pattern.fullmatch(value) and not is_void:
+        if pattern.fullmatch(value):
             yield name, value
 
 
-async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
+async def _async_chunks(answer: Video) -> AsyncIterator[bytes]:
     """The same under ASGI, where Django would hold the whole video in memory otherwise."""
     chunks = answer.iter_content(CHUNK_BYTES)
     read = sync_to_async(partial(next, chunks, b""), thread_sensitive=False)
@@ -156,6 +155,6 @@ async def _async_chunks(answer: requests.Response) -> AsyncIterator[bytes]:
         answer.close()
 
 
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
+def _chunks(answer: Video) -> Iterator[bytes]:
     with answer:
         yield from answer.iter_content(CHUNK_BYTES)

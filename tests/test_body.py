@@ -1,0 +1,192 @@
+"""Bodies of responses: bounded before they are built, and otherwise what was sent."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octovid_django import body
+from octovid_django.body import (
+    KEPT_OF_LONG,
+    LONG_STRING,
+    MAX_NESTING,
+    MAX_PARTS,
+    MAX_TEXT,
+    PIECE_BYTES,
+    Outline,
+    TooMuch,
+    unpacked,
+)
+from octovid_django.links import read_link
+from octovid_django.values import MAX_TEXT as MAX_VALUE_TEXT
+
+CUT = " …"
+
+characters = st.characters(codec="utf-8")
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(characters),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(characters), inner),
+)
+
+
+def outline(*pieces: bytes) -> bytes:
+    outline = Outline()
+    for piece in pieces:
+        outline.feed(piece)
+    return outline.close()
+
+
+def split(data: bytes, ends: list[int]) -> list[bytes]:
+    """``data`` in pieces that end there, and here and there."""
+    places = sorted({end % (len(data) + 1) for end in ends})
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+splits = st.lists(st.integers(0, 2**31), max_size=20)
+
+
+class TestShortStrings:
+    @given(documents, st.booleans(), splits)
+    def test_pass_unchanged_however_they_are_split(
+        self, document: Any, is_ascii: bool, ends: list[int]
+    ) -> None:
+        sent = json.dumps(document, ensure_ascii=is_ascii).encode()
+
+        assert outline(*split(sent, ends)) == sent
+
+    @given(st.binary(), splits)
+    def test_pass_unchanged_in_what_is_no_json(self, sent: bytes, ends: list[int]) -> None:
+        assert outline(*split(sent, ends)) == sent
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings that need not be long to be long."""
+    monkeypatch.setattr(body, "LONG_STRING", 40)
+    monkeypatch.setattr(body, "KEPT_OF_LONG", 20)
+
+
+texts = st.text(
+    st.characters() | st.sampled_from('\\"/\n\x00é中\U0001f3ac\ud83c\udfac'), max_size=60
+)
+
+
+@pytest.mark.usefixtures("small")
+class TestLongStrings:
+    @given(st.lists(st.dictionaries(texts, texts)), splits)
+    def test_are_cut_in_the_tree_and_nothing_else_is(
+        self, document: list[dict[str, str]], ends: list[int]
+    ) -> None:
+        sent = json.dumps(document).encode()
+        found = json.loads(outline(*split(sent, ends)), object_pairs_hook=list)
+
+        wanted = json.loads(sent, object_pairs_hook=list)
+        for one, other in zip(found, wanted, strict=True):
+            for kept, whole in zip(sum(one, ()), sum(other, ()), strict=True):
+                assert_is_cut(kept, whole, len(json.dumps(whole)) - 2)
+
+    @given(texts.filter(lambda text: text.isprintable()), splits)
+    def test_of_characters_as_they_are_are_cut_between_them(
+        self, text: str, ends: list[int]
+    ) -> None:
+        sent = json.dumps(text, ensure_ascii=False).encode()
+        kept = json.loads(outline(*split(sent, ends)))
+
+        assert_is_cut(kept, text, len(sent) - 2)
+
+    @given(st.text(st.sampled_from('\\"u0d8c3 {[,]}é'), max_size=200), splits, splits)
+    def test_and_what_is_no_json_are_the_same_however_they_are_split(
+        self, text: str, ends: list[int], others: list[int]
+    ) -> None:
+        sent = text.encode()
+
+        assert outline(*split(sent, ends)) == outline(*split(sent, others))
+
+
+def assert_is_cut(kept: str, whole: str, sent_bytes: int) -> None:
+    if sent_bytes <= 40:
+        assert kept == whole
+        return
+    assert kept.endswith(CUT)
+    beginning = kept.removesuffix(CUT)
+    assert whole.startswith(beginning)
+    ends = beginning[-1:] + whole[len(beginning) :][:1]
+    assert not re.fullmatch("[\ud800-\udbff][\udc00-\udfff]", ends), "a pair is not torn"
+
+
+class TestBounds:
+    def test_a_link_of_the_greatest_length_passes_however_it_is_escaped(self) -> None:
+        link = "https://cdn.test/?" + "&" * 8_174
+        sent = json.dumps(link).replace("&", "\\u0026").encode()
+
+        assert read_link(json.loads(outline(sent)), "") == link
+
+    def test_what_is_left_of_a_link_that_is_too_long_is_no_link(self) -> None:
+        for text in ("https://cdn.test/" + "a" * LONG_STRING, "https://cdn.test/" + "é" * 12_000):
+            kept = json.loads(outline(json.dumps(text).encode()))
+
+            assert len(kept) < len(text)
+            assert read_link(kept, "") is None
+
+    def test_a_long_reason_keeps_what_a_row_does(self) -> None:
+        kept = json.loads(outline(json.dumps("a" * LONG_STRING * 2).encode()))
+
+        assert kept == "a" * KEPT_OF_LONG + CUT
+        assert len(kept) > MAX_VALUE_TEXT
+
+    @pytest.mark.parametrize(
+        ("sent", "reason"),
+        [
+            (b"[" + b"[]," * MAX_PARTS, "has too many values"),
+            (b"1," * (MAX_PARTS + 1), "has too many values"),
+            (b'""' * (MAX_PARTS + 1), "has too many values"),
+            (b"[" * (MAX_NESTING + 1), "is nested too deeply"),
+            (b'{"a":' * (MAX_NESTING + 1), "is nested too deeply"),
+            (b" " * (MAX_TEXT + 1), f"is larger than {MAX_TEXT} bytes, long strings aside"),
+            (b"1" * (MAX_TEXT + 1), f"is larger than {MAX_TEXT} bytes, long strings aside"),
+            ((b'"' + b"a" * LONG_STRING + b'",') * 10, "is larger than"),
+        ],
+        ids=["lists", "numbers", "strings", "deep", "deep_objects", "blanks", "number", "text"],
+    )
+    def test_end_the_reading(self, sent: bytes, reason: str) -> None:
+        with pytest.raises(TooMuch, match=reason):
+            outline(sent)
+        with pytest.raises(TooMuch):
+            outline(*(sent[at : at + 7] for at in range(0, len(sent), 7)))
+
+    def test_are_not_met_by_brackets_and_commas_in_a_string(self) -> None:
+        sent = json.dumps("[{," * 20_000).encode()
+
+        assert outline(sent) == sent
+
+    def test_are_not_met_by_many_strings_that_are_very_long(self) -> None:
+        picture = b'"' + b"A" * 400_000 + b'",'
+
+        assert len(outline(b"[" + picture * 50 + b"0]")) < MAX_TEXT
+
+
+class TestUnpacked:
+    def test_comes_in_pieces_of_bounded_size(self) -> None:
+        sent = b"[]," * 1_000_000
+        pieces = list(unpacked([gzip.compress(sent)]))
+
+        assert b"".join(pieces) == sent
+        assert max(map(len, pieces)) <= PIECE_BYTES
+
+    @given(st.binary(max_size=1_000), splits)
+    def test_is_what_was_packed_however_it_is_split(self, sent: bytes, ends: list[int]) -> None:
+        assert b"".join(unpacked(split(gzip.compress(sent), ends))) == sent
+
+    def test_ignores_what_follows_the_end(self) -> None:
+        assert b"".join(unpacked([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
+
+    def test_refuses_what_is_no_gzip(self) -> None:
+        with pytest.raises(zlib.error):
+            list(unpacked([b"plain text"]))
