@@ -207,7 +207,6 @@ class TestAtTheGateway:
         "header",
         [
             "Content-Length: 0x3",
-            "Content-Length: 3, 4",
             "Content-Length: -3",
             "Content-Range: bytes */3, text/html",
             "Accept-Ranges: bytes, x",
