@@ -17,10 +17,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
+from octovid_django.exceptions import OctovidMetadataError
 from octovid_django.redaction import links_in
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_task_id
 
-MAX_TASK_ID_LENGTH = 191
 MAX_NESTING = 30
 """Of metadata: MariaDB stores no JSON deeper than 32."""
 
@@ -32,29 +32,6 @@ OVERDUE_AFTER = timedelta(minutes=2)
 
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-def validate_task_id(task_id: object) -> str:
-    """Return ``task_id`` if a gateway can have given it.
-
-    Raises:
-        OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
-    """
-    if not isinstance(task_id, str) or not task_id:
-        raise OctovidTaskIdError(gettext("a task id is a string of at least one character"))
-    if len(task_id) > MAX_TASK_ID_LENGTH:
-        raise OctovidTaskIdError(
-            gettext(
-                "the task id %(start)s… has %(length)d characters, "
-                "the gateway's have at most %(max)d"
-            )
-            % {"start": task_id[:20], "length": len(task_id), "max": MAX_TASK_ID_LENGTH}
-        )
-    if not task_id.isprintable() or " " in task_id:
-        raise OctovidTaskIdError(
-            gettext("the task id %(id)r holds white space or control characters") % {"id": task_id}
-        )
-    return task_id
 
 
 def validate_metadata(metadata: object) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -236,7 +236,7 @@ class VideoTaskAdmin(TaskAdmin):
             raise PermissionDenied
         form = TrackForm(request.POST or None)
         is_valid = form.is_valid()
-        self._track(request, form.good)
+        self._track(request, form.good, form.application_data)
         is_popup = IS_POPUP_VAR in request.POST or IS_POPUP_VAR in request.GET
         if is_valid and is_popup and form.good:
             return self.response_add(request, VideoTask.objects.get(task_id=form.good[0]))
@@ -259,12 +259,15 @@ class VideoTaskAdmin(TaskAdmin):
         }
         return self._page(request, "track", context)
 
-    def _track(self, request: HttpRequest, task_ids: list[str]) -> None:
+    def _track(self, request: HttpRequest, task_ids: list[str], metadata: dict[str, Any]) -> None:
         tasks = VideoTask.objects.filter(task_id__in=task_ids)
         known = set(tasks.values_list("task_id", flat=True))
         new = [task_id for task_id in task_ids if task_id not in known]
+        if metadata:
+            self._add_metadata(request, known, metadata)
         for task_id in new:
-            self.log_addition(request, VideoTask.objects.track(task_id), [{"added": {}}])
+            task = VideoTask.objects.track(task_id, metadata=metadata)
+            self.log_addition(request, task, [{"added": {}}])
         if new:
             message = ngettext(
                 "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
@@ -281,6 +284,19 @@ class VideoTaskAdmin(TaskAdmin):
                 untracked,
             )
             self.message_user(request, message % {"count": untracked}, messages.WARNING)
+
+    def _add_metadata(
+        self, request: HttpRequest, task_ids: Collection[str], metadata: dict[str, Any]
+    ) -> None:
+        """Add ``metadata`` to those of the known tasks that this user may change."""
+        tasks = self.get_queryset(request).filter(task_id__in=task_ids)
+        permitted = [task for task in tasks if self.has_change_permission(request, task)]
+        for task in permitted:
+            VideoTask.objects.track(task.task_id, metadata=metadata)
+            self.log_change(request, task, [{"changed": {"fields": ["Metadata"]}}])
+        if permitted:
+            message = _("Known tasks whose metadata was changed: %(count)d")
+            self.message_user(request, message % {"count": len(permitted)}, messages.SUCCESS)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
