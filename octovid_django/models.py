@@ -135,7 +135,7 @@ class VideoTaskManager(models.Manager["VideoTask"]):
             validate_metadata(metadata)
         task, is_new = self.get_or_create(
             task_id=validate_task_id(task_id),
-            defaults={"metadata": metadata or {}, "next_poll_at": timezone.now()},
+            defaults={"metadata": metadata or {}},
         )
         if metadata and not is_new:
             rows = VideoTask.objects.primary()
@@ -253,6 +253,17 @@ class VideoTask(models.Model):
                 condition=~Q(status__in=sorted(FINAL_STATUSES)) | Q(next_poll_at__isnull=True),
             ),
         ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make a new task due at once, unless it says when it is or has completed.
+
+        A default of the column could not know the status, and ``bulk_create()`` calls no
+        ``save()``.
+        """
+        super().__init__(*args, **kwargs)
+        is_new = not args  # a row from the database comes as positional values
+        if is_new and "next_poll_at" not in kwargs and self.status in ACTIVE_STATUSES:
+            self.next_poll_at = timezone.now()
 
     def __str__(self) -> str:
         return self.task_id

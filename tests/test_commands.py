@@ -121,7 +121,7 @@ class TestRefresh:
     def test_asks_about_what_is_due(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=0))
         VideoTask.objects.track(sandbox.create(run_seconds=1000))
-        VideoTask.objects.create(task_id="not-due")
+        VideoTask.objects.create(task_id="not-due", next_poll_at=None)
 
         output = run("octovid_refresh")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -210,6 +211,61 @@ class TestTracking:
         VideoTask.objects.track("cgt-1", metadata=nested(30))
 
         assert VideoTask.objects.get().metadata == nested(30)
+
+
+class TestNewRow:
+    """However a row is made, its task is polled: nothing else would show that it is not."""
+
+    def make(self, way: str, **values: Any) -> VideoTask:
+        if way == "create":
+            VideoTask.objects.create(task_id="cgt-1", **values)
+        elif way == "save":
+            VideoTask(task_id="cgt-1", **values).save()
+        elif way == "bulk_create":
+            VideoTask.objects.bulk_create([VideoTask(task_id="cgt-1", **values)])
+        elif way == "get_or_create":
+            VideoTask.objects.get_or_create(task_id="cgt-1", defaults=values)
+        else:
+            VideoTask.objects.update_or_create(task_id="cgt-1", defaults=values)
+        return VideoTask.objects.get()
+
+    ways = pytest.mark.parametrize(
+        "way", ["create", "save", "bulk_create", "get_or_create", "update_or_create"]
+    )
+
+    @ways
+    @pytest.mark.parametrize("status", sorted(ACTIVE_STATUSES))
+    @pytest.mark.usefixtures("clock")
+    def test_with_active_status_is_due(self, way: str, status: str) -> None:
+        self.make(way, status=status)
+
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    @ways
+    @pytest.mark.parametrize("status", sorted(FINAL_STATUSES))
+    def test_with_final_status_is_never_due(self, way: str, status: str) -> None:
+        assert self.make(way, status=status).next_poll_at is None
+
+    @pytest.mark.parametrize("next_poll_at", [None, NOW + timedelta(hours=1)])
+    def test_with_next_poll_of_its_own_keeps_it(self, next_poll_at: datetime | None) -> None:
+        assert self.make("create", next_poll_at=next_poll_at).next_poll_at == next_poll_at
+
+    def test_of_a_fixture_is_due(self, tmp_path: Path) -> None:
+        fixture = tmp_path / "tasks.json"
+        fields = {"task_id": "cgt-1", "created_at": NOW, "updated_at": NOW}
+        row = {"model": "octovid_django.videotask", "fields": fields}
+        fixture.write_text(json.dumps([row], default=str))
+
+        call_command("loaddata", fixture, verbosity=0)
+
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    def test_read_back_without_its_next_poll_is_not_made_due(self) -> None:
+        create("cgt-1", next_poll_at=None)
+
+        task = VideoTask.objects.only("task_id").get()
+
+        assert task.next_poll_at is None
 
 
 class TestSaving:
