@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.validators import MaxValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -17,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidMetadataError
+from octovid_django.exceptions import OctovidMetadataError, OctovidSynchronousOnlyError
 from octovid_django.redaction import links_in
 from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_task_id
 
@@ -130,13 +132,24 @@ class VideoTaskManager(models.Manager["VideoTask"]):
         Raises:
             OctovidTaskIdError: No gateway can have given this id.
             OctovidMetadataError: ``metadata`` is no JSON object.
+            OctovidSynchronousOnlyError: It was called in async code.
         """
         if metadata is not None:
             validate_metadata(metadata)
-        task, is_new = self.get_or_create(
-            task_id=validate_task_id(task_id),
-            defaults={"metadata": metadata or {}},
-        )
+        validate_task_id(task_id)
+        try:
+            return self._track(task_id, metadata or {})
+        except SynchronousOnlyOperation:
+            raise OctovidSynchronousOnlyError(
+                "in async code, write “await VideoTask.objects.atrack(…)”"
+            ) from None
+
+    async def atrack(self, task_id: str, *, metadata: dict[str, Any] | None = None) -> VideoTask:
+        """Do what ``track()`` does, in async code."""
+        return await sync_to_async(self.track)(task_id, metadata=metadata)
+
+    def _track(self, task_id: str, metadata: dict[str, Any]) -> VideoTask:
+        task, is_new = self.get_or_create(task_id=task_id, defaults={"metadata": metadata})
         if metadata and not is_new:
             rows = VideoTask.objects.primary()
             with transaction.atomic(using=rows.db):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidTaskIdError
+from octovid_django.exceptions import OctovidError, OctovidTaskIdError
 from octovid_django.models import GatewayState, VideoTask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -211,6 +213,38 @@ class TestTracking:
         VideoTask.objects.track("cgt-1", metadata=nested(30))
 
         assert VideoTask.objects.get().metadata == nested(30)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAsyncTracking:
+    def test_atrack_tracks(self) -> None:
+        async def view() -> VideoTask:
+            return await VideoTask.objects.atrack("cgt-1", metadata={"order": 7})
+
+        task = asyncio.run(view())
+
+        assert (task.task_id, task.metadata) == ("cgt-1", {"order": 7})
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    def test_atrack_of_what_is_no_id_is_refused(self) -> None:
+        async def view() -> VideoTask:
+            return await VideoTask.objects.atrack("n/a")
+
+        with pytest.raises(OctovidTaskIdError):
+            asyncio.run(view())
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_track_in_async_code_says_what_to_await(self, *, is_known: bool) -> None:
+        if is_known:
+            VideoTask.objects.track("cgt-1")
+
+        async def view() -> VideoTask:
+            return VideoTask.objects.track("cgt-1", metadata={"order": 7})
+
+        with pytest.raises(OctovidError, match=r"await VideoTask\.objects\.atrack") as caught:
+            asyncio.run(view())
+
+        assert isinstance(caught.value, SynchronousOnlyOperation)
 
 
 class TestNewRow:
