@@ -3,7 +3,7 @@ from django.core.checks import Tags, register
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from octovid_django.checks import check_cluster, check_settings
+from octovid_django.checks import check_cluster, check_deployment, check_settings
 from octovid_django.schedules import ensure_schedule
 
 
@@ -15,4 +15,5 @@ class OctovidDjangoConfig(AppConfig):
     def ready(self) -> None:
         register(check_settings, Tags.compatibility)
         register(check_cluster, Tags.compatibility)
+        register(check_deployment, Tags.compatibility, deploy=True)
         post_migrate.connect(ensure_schedule, sender=self)
