@@ -15,6 +15,7 @@ from django.core.checks.messages import ERROR, WARNING
 from octovid_django import checks
 from tests.processes import Site
 
+ROOT = Path(__file__).resolve().parent.parent
 SECRET = "sk-a-very-secret-key"
 Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120, "catch_up": False}
 
@@ -218,6 +219,7 @@ class TestSettings:
 
         assert "USE_TZ is False" in message.msg
         assert "USE_TZ = True" in message.hint
+        assert "`USE_TZ = True`" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_a_site_without_a_key_can_be_built_migrated_and_tested(tmp_path: Path) -> None:
