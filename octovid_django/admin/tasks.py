@@ -18,8 +18,7 @@ from django.contrib.admin.utils import (
     unquote,
 )
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.forms import Script
 from django.http import (
     Http404,
@@ -53,6 +52,7 @@ from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
+from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 
@@ -103,7 +103,7 @@ class VideoTaskAdmin(TaskAdmin):
     """
     list_filter = ("status", LinkFilter, DeliveryFilter)
     date_hierarchy = "created_at"
-    search_fields = ("task_id", "fail_reason", "metadata_text")
+    search_fields = ("task_id", "fail_reason", METADATA)
     sortable_by = ("task_id", "completed")
     """What has an index to sort by."""
     paginator = BoundedPaginator
@@ -182,13 +182,7 @@ class VideoTaskAdmin(TaskAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[VideoTask], search_term: str
     ) -> tuple[QuerySet[VideoTask], bool]:
-        queryset = queryset.alias(metadata_text=Cast("metadata", TextField()))
-        found, has_duplicates = super().get_search_results(request, queryset, search_term)
-        # Some databases keep the text of JSON as it was written, with its escapes.
-        escaped = json.dumps(search_term)[1:-1]
-        if escaped != search_term:
-            found |= super().get_search_results(request, queryset, escaped)[0]
-        return found, has_duplicates
+        return search(queryset, search_term, partial(super().get_search_results, request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
         return TaskChangeList
