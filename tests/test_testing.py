@@ -94,6 +94,16 @@ def test_completed_task_is_delivered_once(
     assert [call[0] for call in received] == ["video_succeeded", "video_completed"]
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_error_that_passes_is_waited_for(sandbox: Sandbox, status: int) -> None:
+    order = sandbox.create(error=status, error_seconds=0.3, run_seconds=0, needs_key=True)
+    task = VideoTask.objects.track(order)
+
+    complete(task)
+
+    assert (task.status, task.video_url) == ("SUCCESS", f"{sandbox.url}/v1/videos/{order}/content")
+
+
 def test_task_that_goes_on_times_out(sandbox: Sandbox) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=60))
 
