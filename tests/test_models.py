@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
@@ -221,7 +221,7 @@ class TestAsyncTracking:
         async def view() -> VideoTask:
             return await VideoTask.objects.atrack("cgt-1", metadata={"order": 7})
 
-        task = asyncio.run(view())
+        task = async_to_sync(view)()
 
         assert (task.task_id, task.metadata) == ("cgt-1", {"order": 7})
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
@@ -231,7 +231,7 @@ class TestAsyncTracking:
             return await VideoTask.objects.atrack("n/a")
 
         with pytest.raises(OctovidTaskIdError):
-            asyncio.run(view())
+            async_to_sync(view)()
 
     @pytest.mark.parametrize("is_known", [False, True])
     def test_track_in_async_code_says_what_to_await(self, *, is_known: bool) -> None:
@@ -242,7 +242,7 @@ class TestAsyncTracking:
             return VideoTask.objects.track("cgt-1", metadata={"order": 7})
 
         with pytest.raises(OctovidError, match=r"await VideoTask\.objects\.atrack") as caught:
-            asyncio.run(view())
+            async_to_sync(view)()
 
         assert isinstance(caught.value, SynchronousOnlyOperation)
 
