@@ -4,7 +4,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from octovid_django.checks import check_cluster, check_settings
+from octovid_django.checks import check_cluster, check_deployment, check_settings
 from octovid_django.conf import configured
 from octovid_django.exceptions import OctovidSettingsError
 from octovid_django.schedules import ensure_schedule
@@ -28,4 +28,5 @@ class OctovidDjangoConfig(AppConfig):
             raise ImproperlyConfigured(str(error)) from None
         register(check_settings, Tags.compatibility)
         register(check_cluster, Tags.compatibility)
+        register(check_deployment, Tags.compatibility, deploy=True)
         post_migrate.connect(ensure_schedule, sender=self)

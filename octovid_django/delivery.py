@@ -18,7 +18,13 @@ from django_q.exceptions import TimeoutException
 
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
-from octovid_django.signals import log_failure, video_completed, video_failed, video_succeeded
+from octovid_django.signals import (
+    Failure,
+    log_failure,
+    video_completed,
+    video_failed,
+    video_succeeded,
+)
 from octovid_django.wakeup import wake
 
 logger = logging.getLogger(__name__)
@@ -53,12 +59,21 @@ def deliver(pk: int) -> bool:
     Returns:
         Whether the end is delivered now: every receiver has run, and none raised.
     """
+    return attempt(pk) == []
+
+
+def attempt(pk: int) -> list[BaseException] | None:
+    """Do what ``deliver()`` does, and return what the receivers raised; ``None``: it is not due.
+
+    Args:
+        pk: The primary key of the task.
+    """
     task = _claim(pk)
     if task is None:
-        return False
-    errors = _send(task)
-    _record(task, errors)
-    return not errors
+        return None
+    failures = _send(task)
+    _record(task, [failure.line for failure in failures])
+    return [failure.error for failure in failures]
 
 
 def send_again(pks: Collection[int]) -> int:
@@ -142,19 +157,19 @@ def _claim(pk: int) -> VideoTask | None:
     return tasks.filter(next_delivery_at=lease).first() if is_mine else None
 
 
-def _send(task: VideoTask) -> list[str]:
-    """Run every receiver, and return what went wrong in one line each."""
+def _send(task: VideoTask) -> list[Failure]:
+    """Run every receiver, and return what went wrong."""
     outcome = video_succeeded if task.status == TaskStatus.SUCCESS else video_failed
-    errors: list[str] = []
+    failures: list[Failure] = []
     links = task.known_links()  # as they are before a receiver changes the instance
     for signal in (outcome, video_completed):
         try:
-            errors += signal.notify(task, attempt=task.delivery_attempts)
+            failures += signal.notify(task, attempt=task.delivery_attempts)
         except TimeoutException as timeout:  # django-q2's, and it has no time for the others
-            return [*errors, log_failure(task, timeout, links)]
+            return [*failures, log_failure(task, timeout, links)]
         except (Exception, SystemExit) as error:  # noqa: BLE001  one that ends a process, say
-            errors.append(log_failure(task, error, links))
-    return errors
+            failures.append(log_failure(task, error, links))
+    return failures
 
 
 def _record(task: VideoTask, errors: list[str]) -> None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.core.exceptions import SynchronousOnlyOperation
+
 from octovid_django.redaction import one_line
 
 
@@ -35,6 +37,10 @@ class OctovidTaskIdError(OctovidError, ValueError):
 
 class OctovidMetadataError(OctovidError, TypeError):
     """Metadata that is no JSON object."""
+
+
+class OctovidSynchronousOnlyError(OctovidError, SynchronousOnlyOperation):
+    """A method that waits was called in async code; the message names the one to await."""
 
 
 class OctovidAccountError(OctovidError):

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.validators import MaxValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -17,10 +19,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
+from octovid_django.exceptions import OctovidMetadataError, OctovidSynchronousOnlyError
 from octovid_django.redaction import links_in
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_task_id
 
-MAX_TASK_ID_LENGTH = 191
 MAX_NESTING = 30
 """Of metadata: MariaDB stores no JSON deeper than 32."""
 
@@ -32,29 +34,6 @@ OVERDUE_AFTER = timedelta(minutes=2)
 
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-def validate_task_id(task_id: object) -> str:
-    """Return ``task_id`` if a gateway can have given it.
-
-    Raises:
-        OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
-    """
-    if not isinstance(task_id, str) or not task_id:
-        raise OctovidTaskIdError(gettext("a task id is a string of at least one character"))
-    if len(task_id) > MAX_TASK_ID_LENGTH:
-        raise OctovidTaskIdError(
-            gettext(
-                "the task id %(start)s… has %(length)d characters, "
-                "the gateway's have at most %(max)d"
-            )
-            % {"start": task_id[:20], "length": len(task_id), "max": MAX_TASK_ID_LENGTH}
-        )
-    if not task_id.isprintable() or " " in task_id:
-        raise OctovidTaskIdError(
-            gettext("the task id %(id)r holds white space or control characters") % {"id": task_id}
-        )
-    return task_id
 
 
 def validate_metadata(metadata: object) -> dict[str, Any]:
@@ -153,13 +132,24 @@ class VideoTaskManager(models.Manager["VideoTask"]):
         Raises:
             OctovidTaskIdError: No gateway can have given this id.
             OctovidMetadataError: ``metadata`` is no JSON object.
+            OctovidSynchronousOnlyError: It was called in async code.
         """
         if metadata is not None:
             validate_metadata(metadata)
-        task, is_new = self.get_or_create(
-            task_id=validate_task_id(task_id),
-            defaults={"metadata": metadata or {}, "next_poll_at": timezone.now()},
-        )
+        validate_task_id(task_id)
+        try:
+            return self._track(task_id, metadata or {})
+        except SynchronousOnlyOperation:
+            raise OctovidSynchronousOnlyError(
+                "in async code, write “await VideoTask.objects.atrack(…)”"
+            ) from None
+
+    async def atrack(self, task_id: str, *, metadata: dict[str, Any] | None = None) -> VideoTask:
+        """Do what ``track()`` does, in async code."""
+        return await sync_to_async(self.track)(task_id, metadata=metadata)
+
+    def _track(self, task_id: str, metadata: dict[str, Any]) -> VideoTask:
+        task, is_new = self.get_or_create(task_id=task_id, defaults={"metadata": metadata})
         if metadata and not is_new:
             rows = VideoTask.objects.primary()
             with transaction.atomic(using=rows.db):
@@ -276,6 +266,17 @@ class VideoTask(models.Model):
                 condition=~Q(status__in=sorted(FINAL_STATUSES)) | Q(next_poll_at__isnull=True),
             ),
         ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make a new task due at once, unless it says when it is or has completed.
+
+        A default of the column could not know the status, and ``bulk_create()`` calls no
+        ``save()``.
+        """
+        super().__init__(*args, **kwargs)
+        is_new = not args  # a row from the database comes as positional values
+        if is_new and "next_poll_at" not in kwargs and self.status in ACTIVE_STATUSES:
+            self.next_poll_at = timezone.now()
 
     def __str__(self) -> str:
         return self.task_id

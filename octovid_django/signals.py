@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import dispatch
 
@@ -25,10 +25,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class Failure(NamedTuple):
+    """What a receiver raised."""
+
+    error: BaseException
+    line: str
+    """What and whose it is, in one redacted line."""
+
+
 class Signal(dispatch.Signal):
     """A signal about a task. What its receivers raise is logged without the links of the task."""
 
-    def notify(self, task: VideoTask, **arguments: Any) -> list[str]:
+    def notify(self, task: VideoTask, **arguments: Any) -> list[Failure]:
         """Call every receiver, also after one has raised.
 
         Args:
@@ -36,7 +44,7 @@ class Signal(dispatch.Signal):
             arguments: The other arguments of the receivers.
 
         Returns:
-            What went wrong, one redacted line for each receiver that raised.
+            What the receivers raised.
         """
         links = task.known_links()  # as they are before a receiver changes the instance
         responses = self.send_robust(sender=type(task), task=task, **arguments)
@@ -52,8 +60,8 @@ class Signal(dispatch.Signal):
 
 def log_failure(
     task: VideoTask, error: BaseException, links: list[str], receiver: object = None
-) -> str:
-    """Log what a receiver raised, and return it as one redacted line.
+) -> Failure:
+    """Log what a receiver raised, and return it.
 
     Args:
         task: What the receiver was called about.
@@ -64,7 +72,7 @@ def log_failure(
     name = getattr(receiver, "__qualname__", None) or "a receiver"
     trace = traceback_text(error, links)
     logger.error("Task %s: %s raised:\n%s", task.task_id, name, trace)
-    return one_line(f"{name}: {type(error).__name__}: {error}", links)
+    return Failure(error, one_line(f"{name}: {type(error).__name__}: {error}", links))
 
 
 video_succeeded = Signal()

@@ -428,7 +428,11 @@ class TestChange:
         assert task.metadata == {"order": 7}
         assert (task.status, task.video_url, task.completed_at) == ("SUCCESS", LINK, NOW)
 
-    @pytest.mark.parametrize("metadata", ["order 7", "[1]", '"order"', "7"])
+    @pytest.mark.parametrize(
+        "metadata",
+        [*("order 7", "[1]", '"order"', "7"), '{"a":' * 100_000, f'{{"a": {"9" * 5_000}}}'],
+        ids=["words", "array", "string", "number", "deep", "long number"],
+    )
     def test_metadata_that_is_no_json_object_is_refused(
         self, admin_client: Client, metadata: str
     ) -> None:

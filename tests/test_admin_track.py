@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from octovid_django.admin import VideoTaskAdmin
 from octovid_django.models import VideoTask
 
 URL = "admin:octovid_django_videotask_add"
@@ -20,8 +23,26 @@ URL = "admin:octovid_django_videotask_add"
 pytestmark = pytest.mark.django_db
 
 
-def post(client: Client, task_ids: str) -> Any:
-    return client.post(reverse(URL), {"task_ids": task_ids})
+def post(client: Client, task_ids: str, metadata: str = "") -> Any:
+    return client.post(reverse(URL), {"task_ids": task_ids, "metadata": metadata})
+
+
+def tracked() -> set[str]:
+    return set(VideoTask.objects.due().values_list("task_id", flat=True))
+
+
+def left_in(page: str, name: str) -> str:
+    """What the textarea of this name holds."""
+    match = re.search(rf'<textarea name="{name}".*?>\s*(.*?)</textarea>', page, re.DOTALL)
+    assert match
+    return html.unescape(match[1])
+
+
+def login(client: Client, *permissions: str) -> None:
+    user = User.objects.create_user("operator", is_staff=True)
+    names = [f"{permission}_videotask" for permission in permissions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
 
 
 def told(response: HttpResponse) -> list[str]:
@@ -121,3 +142,136 @@ def test_needs_the_permission_to_add(client: Client) -> None:
 
     assert post(client, "cgt-1").status_code == 403
     assert not VideoTask.objects.exists()
+
+
+class TestPastedText:
+    """What a spreadsheet, a CSV file or a mail puts around ids, and in place of some."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '"cgt-1"',
+            "'cgt-1'",
+            "\u201ccgt-1\u201d",
+            "\u2018cgt-1\u2019",
+            "«cgt-1»",
+            "„cgt-1“",
+            "「cgt-1」",
+            "`cgt-1`",
+            "cgt-1,",
+            "cgt-1;",
+            "cgt-1，",
+            "cgt-1；",
+            "\ufeffcgt-1",
+            "\u200bcgt-1\u200b",
+            "\tcgt-1\t",
+            "\xa0cgt-1\u3000",
+            '  ["cgt-1",',
+            "<cgt-1>",
+            "| cgt-1 |",
+            "'cgt-1",
+        ],
+    )
+    def test_wrapping_of_an_id_is_stripped(self, admin_client: Client, line: str) -> None:
+        assert post(admin_client, line).status_code == 302
+        assert tracked() == {"cgt-1"}
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *("n/a", "N/A", "#N/A", "#REF!", "#NAME?", "#DIV/0!", "-", "–", "—", "?", "/"),
+            *("null", "None", "NaN", "undefined", "TRUE", "task_id", "Task-ID", "id", "video_id"),
+            *("task_id\tproduct", "cgt-1\t370", "cgt-1,370", "cgt-1;370", "cgt-1, cgt-2"),
+            *('"cgt-1","370"', "cgt-1 370", '="cgt-1"', "=A2", "8.42374E+17", "1E+20"),
+            "https://octopusx.ai/v1/video/generations/cgt-1",
+            '"https://cdn.example/video.mp4"',
+        ],
+    )
+    def test_line_that_is_no_id_comes_back_to_be_corrected(
+        self, admin_client: Client, line: str
+    ) -> None:
+        response = post(admin_client, f"{line}\ncgt-good")
+
+        assert response.status_code == 200
+        assert left_in(response.content.decode(), "task_ids") == line
+        assert tracked() == {"cgt-good"}
+
+    def test_rows_of_a_spreadsheet_are_tracked_but_for_those_without_an_id(
+        self, admin_client: Client
+    ) -> None:
+        good = {f"cgt-20260412163502-{number:05}" for number in range(448)}
+        bad = ["task_id", *["n/a"] * 20, *["#N/A"] * 20, *["https://octopusx.ai/console"] * 11]
+        rows = [f'"{task_id}";' if task_id.endswith("7") else task_id for task_id in sorted(good)]
+
+        response = post(admin_client, "\ufeff" + "\r\n".join([*bad[:1], *rows, *bad[1:]]))
+
+        assert tracked() == good
+        left = left_in(response.content.decode(), "task_ids").removeprefix("\ufeff")
+        assert left.splitlines() == bad
+
+    @pytest.mark.parametrize("text", ['""', "[\n]", ",", "\ufeff"])
+    def test_nothing_but_wrapping_is_nothing(self, admin_client: Client, text: str) -> None:
+        assert "This field is required" in post(admin_client, text).content.decode()
+
+
+class TestMetadata:
+    def test_every_new_task_has_it(self, admin_client: Client) -> None:
+        post(admin_client, "cgt-1\ncgt-2", '{"product": 7}')
+
+        assert [task.metadata for task in VideoTask.objects.all()] == [{"product": 7}] * 2
+
+    def test_stays_beside_the_ids_that_come_back(self, admin_client: Client) -> None:
+        page = post(admin_client, "cgt-1\nn/a", '{"product": 7}').content.decode()
+
+        assert left_in(page, "metadata") == '{"product": 7}'
+        assert VideoTask.objects.get().metadata == {"product": 7}
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            *("product 7", "[7]", "7", '"order"', '{"order": NaN}', '{"order": "\\u0000"}'),
+            '{"a":' * 100_000,
+            f'{{"a": {"9" * 5_000}}}',
+        ],
+        ids=["words", "array", "number", "string", "NaN", "NUL", "deep", "long number"],
+    )
+    def test_what_is_no_object_comes_back_and_nothing_is_tracked(
+        self, admin_client: Client, metadata: str
+    ) -> None:
+        page = post(admin_client, "cgt-1\nn/a", metadata).content.decode()
+
+        assert left_in(page, "metadata") == metadata
+        assert left_in(page, "task_ids") == "cgt-1\nn/a"
+        assert 'class="errorlist"' in page
+        assert not VideoTask.objects.exists()
+
+    def test_is_added_to_that_of_a_known_task_of_who_may_change_it(self, client: Client) -> None:
+        login(client, "add", "change")
+        VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6, "size": "L"})
+
+        response = post(client, "cgt-1", '{"product": 7}')
+
+        assert VideoTask.objects.get().metadata == {"product": 7, "size": "L"}
+        assert "Known tasks whose metadata was changed: 1" in told(response)
+        assert LogEntry.objects.get().get_change_message() == "Changed Metadata."
+
+    def test_leaves_a_known_task_alone_of_who_may_only_add(self, client: Client) -> None:
+        login(client, "add", "view")
+        VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6})
+
+        response = post(client, "cgt-1\ncgt-2", '{"product": 7}')
+
+        assert VideoTask.objects.get(task_id="cgt-1").metadata == {"product": 6}
+        assert VideoTask.objects.get(task_id="cgt-2").metadata == {"product": 7}
+        assert not [each for each in told(response) if "metadata" in each]
+
+    def test_leaves_a_known_task_alone_of_who_does_not_see_it(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6})
+        hidden = VideoTask.objects.none()
+        monkeypatch.setattr(VideoTaskAdmin, "get_queryset", lambda *_: hidden)
+
+        post(admin_client, "cgt-1", '{"product": 7}')
+
+        assert VideoTask.objects.get().metadata == {"product": 6}

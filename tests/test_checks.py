@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.checks.messages import ERROR, WARNING
 
 from octovid_django import checks
+from tests.processes import Site
 
+ROOT = Path(__file__).resolve().parent.parent
 SECRET = "sk-a-very-secret-key"
 Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120, "catch_up": False}
 
@@ -38,9 +41,10 @@ def cluster(settings: Any) -> Callable[..., None]:
     return change
 
 
-def found() -> dict[str, CheckMessage]:
+def found(*, is_deployment: bool = False) -> dict[str, CheckMessage]:
     """The app's messages of a whole ``manage.py check``, by the short form of their id."""
-    messages = [each for each in run_checks() if each.id.startswith("octovid_django.")]
+    checked = run_checks(include_deployment_checks=is_deployment)
+    messages = [each for each in checked if each.id.startswith("octovid_django.")]
     by_id = {message.id.removeprefix("octovid_django."): message for message in messages}
     assert len(by_id) == len(messages), "nothing is said twice"
     return by_id
@@ -81,7 +85,7 @@ def test_no_two_checks_share_an_id() -> None:
 
     assert sorted(ids) == sorted(
         [f"octovid_django.E00{number}" for number in range(1, 10)]
-        + [f"octovid_django.W00{number}" for number in range(1, 7)]
+        + [f"octovid_django.W00{number}" for number in range(1, 8)]
     )
 
 
@@ -90,15 +94,36 @@ class TestSettings:
     def test_without_a_key(self, settings: Any, given: dict[str, Any]) -> None:
         settings.OCTOVID = given
 
-        message = the_only_one("E001")
+        message = the_only_one("W007")
 
         assert 'OCTOVID["API_KEY"] is missing' in message.msg
         assert 'OCTOVID = {"API_KEY": "…"}' in message.hint
 
+    @pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
+    def test_without_a_key_are_an_error_of_a_deployment(
+        self, settings: Any, given: dict[str, Any]
+    ) -> None:
+        settings.OCTOVID = given
+
+        error = found(is_deployment=True)["E001"]
+
+        assert error.level == ERROR
+        assert 'OCTOVID["API_KEY"] is missing' in error.msg
+        assert 'OCTOVID = {"API_KEY": "…"}' in error.hint
+
+    def test_with_a_key_are_right_for_a_deployment(self) -> None:
+        assert not found(is_deployment=True)
+
     def test_without_any(self, settings: Any) -> None:
         del settings.OCTOVID
 
-        the_only_one("E001")
+        the_only_one("W007")
+        assert "E001" in found(is_deployment=True)
+
+    def test_that_are_no_dict_are_one_error_of_a_deployment(self, settings: Any) -> None:
+        settings.OCTOVID = SECRET
+
+        assert list(found(is_deployment=True)) == ["E002"]
 
     @pytest.mark.parametrize("value", [None, SECRET, ["API_KEY", SECRET]])
     def test_that_are_no_dict(self, settings: Any, value: object) -> None:
@@ -233,6 +258,22 @@ class TestSettings:
 
         assert "USE_TZ is False" in message.msg
         assert "USE_TZ = True" in message.hint
+        assert "`USE_TZ = True`" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_a_site_without_a_key_can_be_built_migrated_and_tested(tmp_path: Path) -> None:
+    with closing(
+        Site(tmp_path, "http://127.0.0.1:9", settings='OCTOVID["API_KEY"] = None')
+    ) as site:
+        for command in ("check", "makemigrations", "migrate", "test"):
+            result = site.manage(command)
+            assert result.returncode == 0, result.stderr
+            assert 'OCTOVID["API_KEY"] is missing' in result.stderr
+
+        for command in (("check", "--deploy"), ("octovid_refresh",), ("octovid_status",)):
+            result = site.manage(*command)
+            assert result.returncode == 1
+            assert 'OCTOVID["API_KEY"] is missing' in result.stdout + result.stderr
 
 
 class TestCluster:

@@ -69,6 +69,10 @@ class TestTrack:
     def test_forgives_white_space_around_an_id(self) -> None:
         assert run("octovid_track", " cgt-1\n") == "cgt-1: tracked\n"
 
+    @pytest.mark.parametrize("text", ['"cgt-1"', "cgt-1;", "\ufeffcgt-1", "\u201ccgt-1\u201d,"])
+    def test_strips_what_is_pasted_around_an_id(self, text: str) -> None:
+        assert run("octovid_track", text) == "cgt-1: tracked\n"
+
     @pytest.mark.parametrize(
         ("task_id", "reason"),
         [
@@ -77,8 +81,11 @@ class TestTrack:
             (LONG_ID, "has 192 characters, the gateway's have at most 191"),
             ("cgt 1", "'cgt 1' holds white space"),
             ("cgt\n1", "holds white space or control characters"),
+            ("cgt-2,cgt-3", "holds ,"),
+            ("n/a", "'n/a' is not the id of a task"),
+            ("https://octopusx.ai/cgt-1", "is a link, not a task id"),
         ],
-        ids=["empty", "blank", "too long", "space", "line break"],
+        ids=["empty", "blank", "too long", "space", "line break", "comma", "n/a", "URL"],
     )
     def test_refuses_what_is_no_id_and_tracks_none_of_the_others(
         self, task_id: str, reason: str
@@ -121,7 +128,7 @@ class TestRefresh:
     def test_asks_about_what_is_due(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=0))
         VideoTask.objects.track(sandbox.create(run_seconds=1000))
-        VideoTask.objects.create(task_id="not-due")
+        VideoTask.objects.create(task_id="not-due", next_poll_at=None)
 
         output = run("octovid_refresh")
 

@@ -95,7 +95,7 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
     "number_of_a_million_digits": (says(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
     "array": (says(200, [SAID]), "the gateway answered with a JSON array, not an object"),
     "string": (says(200, json.dumps(SAID)), "a JSON string, not an object"),
-    "null": (says(200, "null"), "a JSON null, not an object"),
+    "json-null": (says(200, "null"), "a JSON null, not an object"),
     "no_task": (says(200, {}), "the gateway answered with no task: without a reason"),
     "an_error_that_is_ok": (says(200, {"code": "bad", "message": SAID}), "with the error bad: no"),
     "an_error_in_its_code": (says(200, {"code": SAID, "message": ""}), "with the error no"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 import time_machine
+from asgiref.sync import async_to_sync
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidTaskIdError
+from octovid_django.exceptions import OctovidError, OctovidTaskIdError
 from octovid_django.models import GatewayState, VideoTask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +110,16 @@ class TestTracking:
             "cgt-20260412163502-x8k2m",
             "task_xxxxx",
             "sora-2:task_01k9",
+            "grok:05c8e247-7e64-472a-acb1-e7f2de5d0d04",
+            "veo3:1756693796-YQVHH4A3Lg",
+            "models/veo-3.1/operations/abc",
+            "projects/p/locations/us@1/x+y=z~",
+            "cHJvamVjdHMv",
+            "842374659182374",
+            "string",
+            "-Ab_",
+            "_Ab-",
+            "t",
             "a/b?c#d%2e..",
             "..",
             "видео",
@@ -132,6 +145,24 @@ class TestTracking:
             ("cgt\u2028-1", "white space"),
             ("cgt\x00", "control characters"),
             ("cgt\ud800", "control characters"),
+            ("\ufeffcgt-1", "control characters"),
+            ('"cgt-1"', 'holds ", no id of a gateway does'),
+            ("cgt-1'", "holds ', no id"),
+            ("\u201ccgt-1\u201d", "holds \u201c, no id"),
+            ("cgt-1;", "holds ;, no id"),
+            ("cgt-1,cgt-2", "holds ,, no id"),
+            ("cgt-1，", "holds ，, no id"),
+            ("[cgt-1]", r"holds \[, no id"),
+            ("<id>", "holds <, no id"),
+            ("https://octopusx.ai/cgt-1", "is a link"),
+            ("n/a", "is not the id of a task"),
+            ("#N/A", "is not the id of a task"),
+            ("=A2", "is not the id of a task"),
+            ("8.42E+17", "is not the id of a task"),
+            ("--", "is not the id of a task"),
+            ("None", "is not the id of a task"),
+            ("undefined", "is not the id of a task"),
+            ("task_id", "is not the id of a task"),
         ],
     )
     def test_an_id_that_no_gateway_can_have_given_is_refused(
@@ -182,6 +213,93 @@ class TestTracking:
         VideoTask.objects.track("cgt-1", metadata=nested(30))
 
         assert VideoTask.objects.get().metadata == nested(30)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAsyncTracking:
+    def test_atrack_tracks(self) -> None:
+        async def view() -> VideoTask:
+            return await VideoTask.objects.atrack("cgt-1", metadata={"order": 7})
+
+        task = async_to_sync(view)()
+
+        assert (task.task_id, task.metadata) == ("cgt-1", {"order": 7})
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    def test_atrack_of_what_is_no_id_is_refused(self) -> None:
+        async def view() -> VideoTask:
+            return await VideoTask.objects.atrack("n/a")
+
+        with pytest.raises(OctovidTaskIdError):
+            async_to_sync(view)()
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_track_in_async_code_says_what_to_await(self, *, is_known: bool) -> None:
+        if is_known:
+            VideoTask.objects.track("cgt-1")
+
+        async def view() -> VideoTask:
+            return VideoTask.objects.track("cgt-1", metadata={"order": 7})
+
+        with pytest.raises(OctovidError, match=r"await VideoTask\.objects\.atrack") as caught:
+            async_to_sync(view)()
+
+        assert isinstance(caught.value, SynchronousOnlyOperation)
+
+
+class TestNewRow:
+    """However a row is made, its task is polled: nothing else would show that it is not."""
+
+    def make(self, way: str, **values: Any) -> VideoTask:
+        if way == "create":
+            VideoTask.objects.create(task_id="cgt-1", **values)
+        elif way == "save":
+            VideoTask(task_id="cgt-1", **values).save()
+        elif way == "bulk_create":
+            VideoTask.objects.bulk_create([VideoTask(task_id="cgt-1", **values)])
+        elif way == "get_or_create":
+            VideoTask.objects.get_or_create(task_id="cgt-1", defaults=values)
+        else:
+            VideoTask.objects.update_or_create(task_id="cgt-1", defaults=values)
+        return VideoTask.objects.get()
+
+    ways = pytest.mark.parametrize(
+        "way", ["create", "save", "bulk_create", "get_or_create", "update_or_create"]
+    )
+
+    @ways
+    @pytest.mark.parametrize("status", sorted(ACTIVE_STATUSES))
+    @pytest.mark.usefixtures("clock")
+    def test_with_active_status_is_due(self, way: str, status: str) -> None:
+        self.make(way, status=status)
+
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    @ways
+    @pytest.mark.parametrize("status", sorted(FINAL_STATUSES))
+    def test_with_final_status_is_never_due(self, way: str, status: str) -> None:
+        assert self.make(way, status=status).next_poll_at is None
+
+    @pytest.mark.parametrize("next_poll_at", [None, NOW + timedelta(hours=1)])
+    def test_with_next_poll_of_its_own_keeps_it(self, next_poll_at: datetime | None) -> None:
+        assert self.make("create", next_poll_at=next_poll_at).next_poll_at == next_poll_at
+
+    def test_of_a_fixture_is_due(self, tmp_path: Path) -> None:
+        fixture = tmp_path / "tasks.json"
+        fields = {"task_id": "cgt-1", "created_at": NOW, "updated_at": NOW}
+        row = {"model": "octovid_django.videotask", "fields": fields}
+        fixture.write_text(json.dumps([row], default=str))
+
+        call_command("loaddata", fixture, verbosity=0)
+
+        assert ids(VideoTask.objects.due()) == {"cgt-1"}
+
+    def test_read_back_without_its_next_poll_is_not_made_due(self) -> None:
+        create("cgt-1", next_poll_at=None)
+
+        task = VideoTask.objects.only("task_id").get()
+
+        assert task.next_poll_at is None
 
 
 class TestSaving:

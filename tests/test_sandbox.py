@@ -23,6 +23,7 @@ import pytest
 import requests
 import time_machine
 
+from octovid_django.links import needs_key
 from octovid_django.sandbox import Sandbox
 from octovid_django.sandbox.server import MAX_BODY_BYTES
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VIDEO = files("octovid_django.sandbox").joinpath("video.mp4").read_bytes()
 TASK_ID = re.compile(r"cgt-\d{14}-[a-z0-9]{5}")
 KEY = "sandbox-key"
+OPTIONS = ("run_seconds", "error", "error_seconds", "link_lifetime", "needs_key")
 BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -189,6 +191,18 @@ class TestCreate:
             '{"duration": 0}',
             '{"resolution": 720}',
             '{"ratio": ""}',
+            '{"link_lifetime": -1}',
+            '{"link_lifetime": "60"}',
+            '{"link_lifetime": Infinity}',
+            '{"needs_key": 1}',
+            '{"needs_key": null}',
+            '{"error": 404}',
+            '{"error": "429"}',
+            '{"error": 600}',
+            '{"error": true}',
+            '{"error": 429.0}',
+            '{"error_seconds": NaN}',
+            '{"error_seconds": -1}',
         ],
     )
     def test_bad_metadata_is_named(self, post: Post, metadata: str) -> None:
@@ -531,6 +545,125 @@ class TestVideo:
         assert answer.status_code == 403
 
 
+class TestErrors:
+    def test_429_has_retry_after_until_it_is_over(
+        self,
+        post: Post,
+        sandbox: Sandbox,
+        http_session: requests.Session,
+        clock: time_machine.Traveller,
+    ) -> None:
+        asked = {"error": 429, "error_seconds": 90, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+
+        seen = []
+        for seconds in (0, 30.5, 59.4, 0.1):
+            clock.shift(seconds)
+            response = http_session.get(query_url(sandbox, task_id), timeout=5)
+            seen.append((response.status_code, response.headers.get("Retry-After")))
+
+        assert seen == [(429, "90"), (429, "60"), (429, "1"), (200, None)]
+        assert response.json()["data"]["status"] == "SUCCESS"
+
+    def test_429_is_of_this_task_alone(self, sandbox: Sandbox, query: Query) -> None:
+        sandbox.create(error=429)
+
+        assert query(sandbox.create())["status"] == "NOT_START"
+
+    def test_500_is_the_gateways_own(
+        self, sandbox: Sandbox, http_session: requests.Session
+    ) -> None:
+        response = http_session.get(query_url(sandbox, sandbox.create(error=500)), timeout=5)
+
+        assert (response.status_code, response.json()["code"]) == (500, "get_task_failed")
+
+    @pytest.mark.parametrize("status", [502, 503, 504, 524, 599])
+    def test_other_5xx_are_pages_of_a_proxy(
+        self, sandbox: Sandbox, http_session: requests.Session, status: int
+    ) -> None:
+        response = http_session.get(query_url(sandbox, sandbox.create(error=status)), timeout=5)
+
+        assert response.status_code == status
+        assert response.headers["Content-Type"] == "text/html"
+        assert "Retry-After" not in response.headers
+
+    def test_error_hides_behind_a_wrong_key(self, sandbox: Sandbox) -> None:
+        response = requests.get(query_url(sandbox, sandbox.create(error=429)), timeout=5)
+
+        assert response.status_code == 401
+
+
+class TestStuck:
+    def test_task_stays_at_half_for_ever(
+        self, post: Post, query: Query, clock: time_machine.Traveller
+    ) -> None:
+        asked = {"outcome": "STUCK", "run_seconds": 10}
+        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+
+        clock.shift(7)
+        before = query(task_id)
+        clock.shift(10_000_000)
+
+        assert query(task_id) == before
+        assert (before["status"], before["progress"]) == ("IN_PROGRESS", "50%")
+        assert before["finish_time"] == 0
+
+
+class TestLinksOfOneTask:
+    def test_link_lifetime_of_a_task_is_its_own(
+        self, post: Post, query: Query, clock: time_machine.Traveller
+    ) -> None:
+        asked = {"link_lifetime": 60, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        link = query(task_id)["data"]["content"]["video_url"]
+
+        clock.shift(59)
+        assert requests.get(link, timeout=5).status_code == 200
+        clock.shift(1)
+        assert requests.get(link, timeout=5).status_code == 403
+
+    def test_link_that_needs_the_key_opens_with_it_alone(
+        self, sandbox: Sandbox, post: Post, query: Query, http_session: requests.Session
+    ) -> None:
+        asked = {"needs_key": True, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        link = query(task_id)["data"]["content"]["video_url"]
+
+        assert link == f"{sandbox.url}/v1/videos/{task_id}/content"
+        assert needs_key(link, sandbox.url)
+        assert requests.get(link, timeout=5).status_code == 401
+        assert http_session.get(link, timeout=5).content == VIDEO
+        part = http_session.get(link, headers={"Range": "bytes=0-0"}, timeout=5)
+        assert (part.status_code, part.content) == (206, VIDEO[:1])
+        assert http_session.head(link, timeout=5).status_code == 200
+
+    def test_content_of_any_success_opens_with_the_key(
+        self, sandbox: Sandbox, http_session: requests.Session
+    ) -> None:
+        link = f"{sandbox.url}/v1/videos/{sandbox.create(run_seconds=0)}/content"
+
+        assert http_session.get(link, timeout=5).content == VIDEO
+
+    @pytest.mark.parametrize(
+        ("order", "status"),
+        [({"run_seconds": 60}, 400), ({"outcome": "FAILURE", "run_seconds": 0}, 400), (None, 404)],
+        ids=["running", "failed", "unknown"],
+    )
+    def test_content_of_no_success_is_an_error(
+        self,
+        sandbox: Sandbox,
+        http_session: requests.Session,
+        order: dict[str, Any] | None,
+        status: int,
+    ) -> None:
+        task_id = "unknown" if order is None else sandbox.create(**order)
+
+        response = http_session.get(f"{sandbox.url}/v1/videos/{task_id}/content", timeout=5)
+
+        assert response.status_code == status
+        assert response.json()["error"]["type"] == "new_api_error"
+
+
 class TestLife:
     def test_many_calls_share_a_connection(self, sandbox: Sandbox) -> None:
         connection = http.client.HTTPConnection(*address(sandbox), timeout=5)
@@ -643,6 +776,7 @@ class TestCommand:
                 octovid = json.loads(settings[1])
                 assert octovid["API_KEY"] == "other-key"
                 assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", said)
+                assert '"outcome": "FAILURE"' in said + read_until(process, "needs_key")
                 curl = next(line for line in said.splitlines() if "curl" in line)
                 assert f"{octovid['BASE_URL']}/v1/video/generations" in curl
                 answer = requests.post(
@@ -658,6 +792,13 @@ class TestCommand:
 
         assert (process.returncode, err) == (0, "")
         assert "stopped" in out
+
+    def test_help_names_every_option_of_a_task(self) -> None:
+        with run_command("--help") as process:
+            out, _ = process.communicate(timeout=20)
+
+        assert all(f'"{name}": ' in out for name in ("outcome", *OPTIONS))
+        assert '"outcome": "FAILURE"          it fails; "STUCK"' in out
 
     def test_a_taken_port_is_one_line(self, sandbox: Sandbox) -> None:
         port = str(address(sandbox)[1])

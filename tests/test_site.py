@@ -116,3 +116,15 @@ def test_the_code_of_the_readme_runs(new_site: Callable[..., Site]) -> None:
     assert result.returncode == 0, result.stderr
     assert "Ran 1 test" in result.stderr
     assert "http://127.0.0.1" in result.stdout, "the receiver prints the link"
+
+
+def test_receiver_that_raises_fails_the_readmes_test(new_site: Callable[..., Site]) -> None:
+    site = new_site()
+    receivers = readme_code("@receiver(video_succeeded)").replace("print(", "raise KeyError(")
+    (site.path / "shop" / "tests.py").write_text(receivers + readme_code("class VideoTests"))
+
+    result = site.manage("test", "shop")
+
+    assert result.returncode == 1
+    assert "KeyError" in result.stderr
+    assert "FAILED (errors=1)" in result.stderr

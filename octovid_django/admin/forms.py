@@ -4,20 +4,46 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget
+from django.forms.fields import InvalidJSONInput
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
-from octovid_django.models import validate_metadata, validate_task_id
+from octovid_django.models import validate_metadata
 from octovid_django.redaction import one_line
+from octovid_django.task_ids import bare_task_id, validate_task_id
 
 
-class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
-    def clean_metadata(self) -> dict[str, Any]:
-        metadata = self.cleaned_data["metadata"]
+class MetadataField(forms.JSONField):
+    """A JSON object; nothing at all is an empty one.
+
+    What Python cannot decode (nested without end, a number of 5,000 digits) is refused as well.
+    """
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except (ValueError, RecursionError):
+            raise forms.ValidationError(
+                self.error_messages["invalid"], code="invalid", params={"value": value}
+            ) from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except (ValueError, RecursionError):
+            return InvalidJSONInput(data)
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        metadata = super().clean(value)
         try:
             return validate_metadata({} if metadata is None else metadata)
         except OctovidMetadataError as error:
             raise forms.ValidationError(str(error)) from None
+
+
+class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        field_classes = {"metadata": MetadataField}
 
 
 class TrackForm(forms.Form):
@@ -28,25 +54,37 @@ class TrackForm(forms.Form):
         widget=AdminTextareaWidget,
         help_text=_("What the gateway returned when the tasks were created, one a line."),
     )
+    metadata = MetadataField(
+        label=_("Metadata"),
+        widget=AdminTextareaWidget,
+        required=False,
+        help_text=_('Of each of these tasks, a JSON object like {"product": 7}.'),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.good: list[str] = []
+        self.application_data: dict[str, Any] = {}
 
-    def clean_task_ids(self) -> str:
-        """Sort the good ids from the bad, which stay to be corrected."""
+    def clean(self) -> dict[str, Any]:
+        """Sort the good ids from the bad, which stay to be corrected.
+
+        As long as the metadata is wrong, all of them stay.
+        """
+        cleaned: dict[str, Any] = super().clean() or {}
+        if self.errors:
+            return cleaned
+        good: dict[str, None] = {}
         bad: list[str] = []
-        errors: list[str] = []
-        for line in self.cleaned_data["task_ids"].splitlines():
+        for line in cleaned["task_ids"].splitlines():
             try:
-                if task_id := line.strip():
-                    self.good.append(validate_task_id(task_id))
+                if task_id := bare_task_id(line):
+                    good[validate_task_id(task_id)] = None
             except OctovidTaskIdError as error:
                 bad.append(line)
-                errors.append(one_line(f"{line[:60]}: {error}"))
-        self.good = list(dict.fromkeys(self.good))
-        text = "\n".join(bad)
-        self.data = {"task_ids": text}
-        if errors:
-            raise forms.ValidationError(errors)
-        return text
+                self.add_error("task_ids", one_line(f"{line[:60]}: {error}"))
+        if not (good or bad):
+            self.add_error("task_ids", self.fields["task_ids"].error_messages["required"])
+        self.good, self.application_data = list(good), cleaned["metadata"]
+        self.data = {"task_ids": "\n".join(bad), "metadata": self.data.get("metadata", "")}
+        return cleaned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +18,7 @@ from django.contrib.admin.utils import (
     unquote,
 )
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.forms import Script
 from django.http import (
     Http404,
@@ -53,6 +52,7 @@ from octovid_django.admin.filters import DeliveryFilter, LinkFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
+from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 
@@ -103,7 +103,7 @@ class VideoTaskAdmin(TaskAdmin):
     """
     list_filter = ("status", LinkFilter, DeliveryFilter)
     date_hierarchy = "created_at"
-    search_fields = ("task_id", "fail_reason", "metadata_text")
+    search_fields = ("task_id", "fail_reason", METADATA)
     sortable_by = ("task_id", "completed")
     """What has an index to sort by."""
     paginator = BoundedPaginator
@@ -182,13 +182,7 @@ class VideoTaskAdmin(TaskAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[VideoTask], search_term: str
     ) -> tuple[QuerySet[VideoTask], bool]:
-        queryset = queryset.alias(metadata_text=Cast("metadata", TextField()))
-        found, has_duplicates = super().get_search_results(request, queryset, search_term)
-        # Some databases keep the text of JSON as it was written, with its escapes.
-        escaped = json.dumps(search_term)[1:-1]
-        if escaped != search_term:
-            found |= super().get_search_results(request, queryset, escaped)[0]
-        return found, has_duplicates
+        return search(queryset, search_term, partial(super().get_search_results, request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
         return TaskChangeList
@@ -236,7 +230,7 @@ class VideoTaskAdmin(TaskAdmin):
             raise PermissionDenied
         form = TrackForm(request.POST or None)
         is_valid = form.is_valid()
-        self._track(request, form.good)
+        self._track(request, form.good, form.application_data)
         is_popup = IS_POPUP_VAR in request.POST or IS_POPUP_VAR in request.GET
         if is_valid and is_popup and form.good:
             return self.response_add(request, VideoTask.objects.get(task_id=form.good[0]))
@@ -259,12 +253,15 @@ class VideoTaskAdmin(TaskAdmin):
         }
         return self._page(request, "track", context)
 
-    def _track(self, request: HttpRequest, task_ids: list[str]) -> None:
+    def _track(self, request: HttpRequest, task_ids: list[str], metadata: dict[str, Any]) -> None:
         tasks = VideoTask.objects.filter(task_id__in=task_ids)
         known = set(tasks.values_list("task_id", flat=True))
         new = [task_id for task_id in task_ids if task_id not in known]
+        if metadata:
+            self._add_metadata(request, known, metadata)
         for task_id in new:
-            self.log_addition(request, VideoTask.objects.track(task_id), [{"added": {}}])
+            task = VideoTask.objects.track(task_id, metadata=metadata)
+            self.log_addition(request, task, [{"added": {}}])
         if new:
             message = ngettext(
                 "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
@@ -281,6 +278,19 @@ class VideoTaskAdmin(TaskAdmin):
                 untracked,
             )
             self.message_user(request, message % {"count": untracked}, messages.WARNING)
+
+    def _add_metadata(
+        self, request: HttpRequest, task_ids: Collection[str], metadata: dict[str, Any]
+    ) -> None:
+        """Add ``metadata`` to those of the known tasks that this user may change."""
+        tasks = self.get_queryset(request).filter(task_id__in=task_ids)
+        permitted = [task for task in tasks if self.has_change_permission(request, task)]
+        for task in permitted:
+            VideoTask.objects.track(task.task_id, metadata=metadata)
+            self.log_change(request, task, [{"changed": {"fields": ["Metadata"]}}])
+        if permitted:
+            message = _("Known tasks whose metadata was changed: %(count)d")
+            self.message_user(request, message % {"count": len(permitted)}, messages.SUCCESS)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

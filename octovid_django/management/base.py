@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from octovid_django.exceptions import OctovidError
-from octovid_django.models import VideoTask, validate_task_id
+from octovid_django.models import VideoTask
 from octovid_django.redaction import one_line, printable_lines
+from octovid_django.task_ids import bare_task_id, validate_task_id
 
 
 class _PrintableOutput(OutputWrapper):
@@ -49,7 +50,7 @@ class OctovidCommand(BaseCommand):
             OctovidTaskIdError: One of them cannot be an id.
             CommandError: One of them is not tracked.
         """
-        task_ids = [validate_task_id(task_id.strip()) for task_id in task_ids]
+        task_ids = [validate_task_id(bare_task_id(text)) for text in task_ids]
         found = {task.task_id: task for task in VideoTask.objects.filter(task_id__in=task_ids)}
         missing = [task_id for task_id in task_ids if task_id not in found]
         if missing:

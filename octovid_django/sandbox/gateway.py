@@ -14,7 +14,7 @@ from typing import Any
 
 from octovid_django.enums import TaskStatus
 from octovid_django.sandbox.server import HOST, STOP_SECONDS, Server, is_same
-from octovid_django.sandbox.simulation import SimulatedTask, new_task_id
+from octovid_django.sandbox.simulation import QueryError, SimulatedTask, new_task_id
 
 logger = logging.getLogger("octovid_django.sandbox")
 
@@ -110,18 +110,28 @@ class Sandbox:
         duration: int = 5,
         resolution: str = "720p",
         ratio: str = "16:9",
+        link_lifetime: float | None = None,
+        needs_key: bool = False,
+        error: int | None = None,
+        error_seconds: float = 10.0,
     ) -> str:
         """Create a task, as the creation call does.
 
         Args:
             model: Any name.
             prompt: Any text; the video is always the same.
-            outcome: How the task ends: ``SUCCESS`` or ``FAILURE``.
+            outcome: How the task ends: ``SUCCESS`` or ``FAILURE``; ``STUCK`` stays at 50 %.
             run_seconds: How many seconds from now it ends, from 0 to a year.
             fail_reason: Why, with ``FAILURE``.
             duration: Of the video, in seconds, as the answer says it.
             resolution: Of the video, as the answer says it.
             ratio: Of the video, as the answer says it.
+            link_lifetime: Seconds that its link lives after the task's end, where that is not
+                the sandbox's own.
+            needs_key: Whether only the key opens its link (``…/v1/videos/{id}/content``).
+            error: What the query call responds at first in place of the task: the status 429
+                (with ``Retry-After``), or one from 500 to 599.
+            error_seconds: For how many seconds from now, from 0 to a year.
 
         Returns:
             The task id, like ``cgt-20260412163502-x8k2m``.
@@ -137,6 +147,10 @@ class Sandbox:
             duration=duration,
             resolution=resolution,
             ratio=ratio,
+            link_lifetime=link_lifetime,
+            needs_key=needs_key,
+            error=error,
+            error_seconds=error_seconds,
         )
         with self._lock:
             task_id = new_task_id()
@@ -148,14 +162,27 @@ class Sandbox:
 
     def state(self, task_id: str) -> dict[str, Any] | None:
         """Return what the query call says about a task (its ``data``), ``None`` if unknown."""
-        with self._lock:
-            task = self._tasks.get(task_id)
+        task = self._task(task_id)
         if task is None:
             return None
-        expires = str(int(task.finished_at + self._link_lifetime))
+        return {"task_id": task_id, **task.state(time.time(), self._link(task_id, task))}
+
+    def query_error(self, task_id: str) -> QueryError | None:
+        """Return what the query call about a task responds in place of its state, if anything."""
+        task = self._task(task_id)
+        return task.error_at(time.time()) if task else None
+
+    def _task(self, task_id: str) -> SimulatedTask | None:
+        with self._lock:
+            return self._tasks.get(task_id)
+
+    def _link(self, task_id: str, task: SimulatedTask) -> str:
+        if task.needs_key:
+            return f"{self.url}/v1/videos/{task_id}/content"
+        lifetime = self._link_lifetime if task.link_lifetime is None else task.link_lifetime
+        expires = str(int(task.finished_at + lifetime))
         signature = self._signature(task_id, expires)
-        link = f"{self.url}/videos/{task_id}.mp4?Expires={expires}&Signature={signature}"
-        return {"task_id": task_id, **task.state(time.time(), link)}
+        return f"{self.url}/videos/{task_id}.mp4?Expires={expires}&Signature={signature}"
 
     def link_trouble(self, task_id: str, expires: str, signature: str) -> str | None:
         """Return why a link to a video is not (or no longer) good, ``None`` if it is.

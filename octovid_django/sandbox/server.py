@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import socket
 import sys
 import threading
@@ -22,6 +21,10 @@ from socketserver import TCPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
+from octovid_django.enums import TaskStatus
+from octovid_django.sandbox import bodies
+from octovid_django.sandbox.simulation import QueryError
+
 logger = logging.getLogger("octovid_django.sandbox")
 
 HOST = "127.0.0.1"
@@ -32,7 +35,7 @@ _CREATE_PATH = "/v1/video/generations"
 _QUERY_PATH = re.compile(r"/v1/video/generations/([^/]+)")
 _VIDEO_PATH = re.compile(r"/videos/([^/]+)\.mp4")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_ASKED_IN_METADATA = ("outcome", "fail_reason", "run_seconds", "duration", "resolution", "ratio")
+_CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content")
 
 
 class Gateway(Protocol):
@@ -43,6 +46,7 @@ class Gateway(Protocol):
     @property
     def create(self) -> Callable[..., str]: ...
     def state(self, task_id: str) -> dict[str, Any] | None: ...
+    def query_error(self, task_id: str) -> QueryError | None: ...
     def link_trouble(self, task_id: str, expires: str, signature: str) -> str | None: ...
 
 
@@ -123,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = self.rfile.read(self._body_length())
         except ValueError as error:
-            self._hang_up(HTTPStatus.BAD_REQUEST, _invalid_request(str(error)))
+            self._hang_up(HTTPStatus.BAD_REQUEST, bodies.invalid_request(str(error)))
             return
         path, _, query = self.path.partition("?")
         if self.command == "POST" and path == _CREATE_PATH:
@@ -132,8 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer_query(unquote(match[1]))
         elif self.command in ("GET", "HEAD") and (match := _VIDEO_PATH.fullmatch(path)):
             self._answer_video(unquote(match[1]), query)
+        elif self.command in ("GET", "HEAD") and (match := _CONTENT_PATH.fullmatch(path)):
+            self._answer_content(unquote(match[1]))
         else:
-            self._send_json(HTTPStatus.NOT_FOUND, _invalid_url(self.command, path))
+            self._send_json(HTTPStatus.NOT_FOUND, bodies.invalid_url(self.command, path))
 
     do_GET = do_HEAD = do_POST = _answer  # noqa: N815  http.server's names
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
@@ -152,13 +158,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_create(self, body: bytes) -> None:
         if not self._is_allowed():
-            self._send_json(HTTPStatus.UNAUTHORIZED, _invalid_token())
+            self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
             return
         try:
-            order = _order(body)
+            order = bodies.read_order(body)
             task_id = self.server.gateway.create(**order)
         except ValueError as error:
-            self._send_json(HTTPStatus.BAD_REQUEST, _invalid_request(str(error)))
+            self._send_json(HTTPStatus.BAD_REQUEST, bodies.invalid_request(str(error)))
             return
         answer = {
             "id": task_id,
@@ -174,11 +180,41 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_query(self, task_id: str) -> None:
         self.server.count_query()
         if not self._is_allowed():
-            self._send_json(HTTPStatus.UNAUTHORIZED, _invalid_token())
+            self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
+        elif error := self.server.gateway.query_error(task_id):
+            self._send_error(error)
         elif (state := self.server.gateway.state(task_id)) is None:
-            self._send_json(HTTPStatus.BAD_REQUEST, _error("task_not_exist", "task_not_exist"))
+            self._send_json(
+                HTTPStatus.BAD_REQUEST, bodies.error("task_not_exist", "task_not_exist")
+            )
         else:
             self._send_json(HTTPStatus.OK, {"code": "success", "data": state})
+
+    def _send_error(self, error: QueryError) -> None:
+        """Respond as the gateway does (429, 500), or as the proxy in front of it."""
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            body = json.dumps(bodies.new_api_error("Too many requests")).encode()
+            headers = {"Content-Type": "application/json", "Retry-After": str(error.retry_after)}
+            self._send(error.status, body, headers)
+        elif error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            failed = bodies.error("get_task_failed", "The sandbox was asked to fail this query.")
+            self._send_json(error.status, failed)
+        else:
+            page = f"<html><head><title>{error.status}</title></head><body></body></html>"
+            self._send(error.status, page.encode(), {"Content-Type": "text/html"})
+
+    def _answer_content(self, task_id: str) -> None:
+        """Respond with the video of a task that has succeeded, to those who have the key."""
+        state = self.server.gateway.state(task_id)
+        if not self._is_allowed():
+            self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
+        elif state is None:
+            self._send_json(HTTPStatus.NOT_FOUND, bodies.new_api_error("Task not found"))
+        elif state["status"] != TaskStatus.SUCCESS:
+            not_yet = f"Task is not completed yet, current status: {state['status']}"
+            self._send_json(HTTPStatus.BAD_REQUEST, bodies.new_api_error(not_yet))
+        else:
+            self._send_video()
 
     def _answer_video(self, task_id: str, query: str) -> None:
         said = parse_qs(query)
@@ -186,7 +222,11 @@ class _Handler(BaseHTTPRequestHandler):
         trouble = self.server.gateway.link_trouble(task_id, expires, signature)
         if trouble:
             self._send_json(HTTPStatus.FORBIDDEN, {"Code": "AccessDenied", "Message": trouble})
-            return
+        else:
+            self._send_video()
+
+    def _send_video(self) -> None:
+        """Respond with the video, or with the part of it that is asked for."""
         video = _video()
         headers = {"Content-Type": "video/mp4", "Accept-Ranges": "bytes"}
         wanted = self._wanted_range(len(video))
@@ -213,10 +253,10 @@ class _Handler(BaseHTTPRequestHandler):
             return range(min(int(first), size), min(int(last) + 1, size) if last else size)
         return range(max(size - int(last), 0), size) if last else None
 
-    def _send_json(self, status: HTTPStatus, answer: Mapping[str, Any]) -> None:
+    def _send_json(self, status: int, answer: Mapping[str, Any]) -> None:
         self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -243,10 +283,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Say in JSON what ``http.server`` says in HTML; a method it does not know is a 404."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
             path = self.path.partition("?")[0]
-            self._hang_up(HTTPStatus.NOT_FOUND, _invalid_url(self.command, path))
+            self._hang_up(HTTPStatus.NOT_FOUND, bodies.invalid_url(self.command, path))
         else:
             status = HTTPStatus(code)
-            self._hang_up(status, _invalid_request(message or status.phrase))
+            self._hang_up(status, bodies.invalid_request(message or status.phrase))
 
     def version_string(self) -> str:
         return "octovid-sandbox"
@@ -258,50 +298,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the parent's name
         logger.debug(format, *args)
-
-
-def _order(body: bytes) -> dict[str, Any]:
-    """Read the body of the creation call: the arguments of ``Sandbox.create``, unchecked.
-
-    Raises:
-        ValueError: It is nothing of the kind; the message says what to send instead.
-    """
-    wanted = 'send a JSON object like {"model": "sandbox-video", "metadata": {"run_seconds": 6}}'
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ValueError(f"the body is not JSON: {wanted}") from None
-    if not isinstance(asked, dict):
-        raise ValueError(f"the body is not an object: {wanted}")
-    metadata = asked.get("metadata", {})
-    if not isinstance(metadata, dict):
-        raise ValueError(f'"metadata" is not an object: {wanted}')
-    known = {name: metadata[name] for name in _ASKED_IN_METADATA if name in metadata}
-    return {"model": asked.get("model"), "prompt": _prompt(asked), **known}
-
-
-def _prompt(asked: Mapping[str, Any]) -> str:
-    content = asked.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if type(content) is list else []
-    texts = [asked.get("prompt"), *(part.get("text") for part in parts)]
-    return next((text for text in texts if isinstance(text, str)), "")
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"code": code, "message": message, "data": None}
-
-
-def _invalid_request(message: str) -> dict[str, Any]:
-    return _error("invalid_request", message)
-
-
-def _invalid_token() -> dict[str, Any]:
-    request_id = time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(8)
-    message = f"Invalid token (request id: {request_id})"
-    return {"error": {"message": message, "type": "new_api_error", "code": ""}}
-
-
-def _invalid_url(method: str, path: str) -> dict[str, Any]:
-    message = f"Invalid URL ({method} {path})"
-    error = {"message": message, "type": "invalid_request_error", "param": "", "code": ""}
-    return {"error": error}

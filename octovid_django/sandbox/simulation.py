@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import string
 import time
@@ -12,8 +13,17 @@ from typing import Any, NamedTuple
 from octovid_django.enums import TaskStatus
 
 MAX_RUN_SECONDS = 31_536_000
+TOO_MANY_REQUESTS = 429
 
 _TOKENS_PER_SECOND = 21_600
+
+
+class QueryError(NamedTuple):
+    """What the query call responds in place of a task's state."""
+
+    status: int
+    retry_after: int
+    """In seconds: when it is over."""
 
 
 class _Step(NamedTuple):
@@ -34,6 +44,9 @@ _STEPS = (
     _Step(0.6, TaskStatus.IN_PROGRESS, "processing", 50),
     _Step(0.8, TaskStatus.IN_PROGRESS, "processing", 80),
 )
+_STUCK_STEPS = tuple(step for step in _STEPS if step.percent <= 50)
+STUCK = "STUCK"
+"""The outcome of a task that stays at 50 % for ever."""
 _ENDS = {
     TaskStatus.SUCCESS: _Step(_FINISHED, TaskStatus.SUCCESS, "succeeded", 100),
     TaskStatus.FAILURE: _Step(_FINISHED, TaskStatus.FAILURE, "failed", 100),
@@ -49,9 +62,17 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_error(value: Any) -> bool:
+    is_status = isinstance(value, int) and (value == TOO_MANY_REQUESTS or 500 <= value <= 599)
+    return value is None or is_status
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_is_text, 'a string like "sandbox-video"'),
-    "outcome": (lambda value: value in tuple(_ENDS), '"SUCCESS" or "FAILURE"'),
+    "outcome": (
+        lambda value: value in (*_ENDS, STUCK),
+        '"SUCCESS" or "FAILURE", or "STUCK" for a task that stays at 50 % for ever',
+    ),
     "run_seconds": (
         lambda value: _is_number(value, 0, MAX_RUN_SECONDS),
         f"a number of seconds from 0 to {MAX_RUN_SECONDS}",
@@ -63,6 +84,16 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "resolution": (_is_text, 'a string like "720p"'),
     "ratio": (_is_text, 'a string like "16:9"'),
+    "link_lifetime": (
+        lambda value: value is None or _is_number(value, 0, MAX_RUN_SECONDS),
+        f"a number of seconds from 0 to {MAX_RUN_SECONDS}",
+    ),
+    "needs_key": (lambda value: isinstance(value, bool), "true or false"),
+    "error": (_is_error, "429 or a number from 500 to 599"),
+    "error_seconds": (
+        lambda value: _is_number(value, 0, MAX_RUN_SECONDS),
+        f"a number of seconds from 0 to {MAX_RUN_SECONDS}",
+    ),
 }
 """What an order must be like, by name: the check, and what to send instead."""
 
@@ -78,6 +109,11 @@ class SimulatedTask:
     duration: int
     resolution: str
     ratio: str
+    link_lifetime: float | None
+    """``None``: the sandbox's own."""
+    needs_key: bool
+    error: int | None
+    error_seconds: float
     created_at: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -90,6 +126,17 @@ class SimulatedTask:
         """When it ends, in Unix seconds."""
         return self._moment(_FINISHED)
 
+    def error_at(self, now: float) -> QueryError | None:
+        """Return what the query call responds in place of the state, if it does so yet.
+
+        Args:
+            now: Unix time in seconds.
+        """
+        left = self.created_at + self.error_seconds - now
+        if self.error is None or left <= 0:
+            return None
+        return QueryError(self.error, math.ceil(left))
+
     def _moment(self, share: float) -> float:
         """When this much of the run is over (0 to 1), in Unix seconds."""
         return self.created_at + share * self.run_seconds
@@ -101,7 +148,9 @@ class SimulatedTask:
             now: Unix time in seconds.
             video_url: The link that a success shows.
         """
-        steps = (*_STEPS, _ENDS[TaskStatus(self.outcome)])
+        steps = (
+            _STUCK_STEPS if self.outcome == STUCK else (*_STEPS, _ENDS[TaskStatus(self.outcome)])
+        )
         step = next((step for step in reversed(steps) if self._moment(step.share) <= now), steps[0])
         is_success, is_failure = (step.status == end for end in _ENDS)
 
@@ -114,7 +163,7 @@ class SimulatedTask:
             **({"fail_reason": self.fail_reason} if is_failure else {}),
             "submit_time": unix_time(_SUBMITTED),
             "start_time": unix_time(_STARTED),
-            "finish_time": unix_time(_FINISHED),
+            "finish_time": unix_time(_FINISHED) if is_success or is_failure else 0,
             "data": {
                 "status": step.upstream_status,
                 "duration": self.duration,

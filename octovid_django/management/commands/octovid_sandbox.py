@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 
 from octovid_django.sandbox import Sandbox
 
@@ -19,9 +24,21 @@ The settings to use:
 
     OCTOVID = {settings}
 
-Create a task (in metadata, "outcome": "FAILURE" makes it fail):
+Create a task:
 
     curl {url}/v1/video/generations -H {authorization} -d {order}
+
+What happens to it stands in its metadata:
+
+{options}
+"""
+OPTIONS = """\
+    "run_seconds": 6              when it completes
+    "outcome": "FAILURE"          it fails; "STUCK": it stays at 50 % for ever
+    "error": 429                  the query call responds 429 with Retry-After, or 500 to 599,
+    "error_seconds": 10           for so long
+    "link_lifetime": 60           its link expires so many seconds after its completion
+    "needs_key": true             only the key opens its link\
 """
 ORDER = {"model": "sandbox-video", "metadata": {"outcome": "SUCCESS", "run_seconds": 6}}
 
@@ -32,9 +49,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+class _Help(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Leaves the lines of the epilog as they are."""
+
+
 class Command(BaseCommand):
     help = "Runs a gateway on this machine that makes no videos but answers like one that does."
     requires_system_checks = []
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        epilog = f"In the metadata of a task's creation call:\n\n{OPTIONS}"
+        return super().create_parser(*args, formatter_class=_Help, epilog=epilog, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -75,4 +100,5 @@ class Command(BaseCommand):
             settings=json.dumps({"BASE_URL": sandbox.url, "API_KEY": sandbox.api_key}),
             authorization=shlex.quote(f"Authorization: Bearer {sandbox.api_key}"),
             order=shlex.quote(json.dumps(ORDER)),
+            options=OPTIONS,
         )

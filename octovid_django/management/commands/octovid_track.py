@@ -8,7 +8,8 @@ from django.core.management.base import CommandError
 
 from octovid_django.conf import octovid_settings
 from octovid_django.management.base import OctovidCommand
-from octovid_django.models import VideoTask, validate_task_id
+from octovid_django.models import VideoTask
+from octovid_django.task_ids import bare_task_id, validate_task_id
 
 
 def _json_object(value: str) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class Command(OctovidCommand):
 
     def handle(self, *, task_ids: list[str], metadata: str | None, **options: Any) -> None:
         octovid_settings.validate()
-        task_ids = [validate_task_id(task_id.strip()) for task_id in task_ids]
+        task_ids = [validate_task_id(bare_task_id(text)) for text in task_ids]
         values = None if metadata is None else _json_object(metadata)
         for task_id in task_ids:
             is_known = VideoTask.objects.filter(task_id=task_id).exists()

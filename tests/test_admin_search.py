@@ -1,0 +1,188 @@
+"""The search box of the list: what it finds, on every database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from octovid_django.admin import VideoTaskAdmin
+from octovid_django.models import VideoTask
+
+LIST_URL = "admin:octovid_django_videotask_changelist"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def found(admin_client: Client) -> Callable[[str], list[str]]:
+    """The ids on the page that a search leads to, as they are listed."""
+
+    def found(term: str) -> list[str]:
+        response = admin_client.get(reverse(LIST_URL), {"q": term})
+        assert response.status_code == 200
+        return re.findall(r'field-task_id"><a[^>]*>([^<]*)<', response.content.decode())
+
+    return found
+
+
+def create(task_id: str, **values: Any) -> None:
+    VideoTask.objects.create(task_id=task_id, **values)
+
+
+class TestPair:
+    FORMS = (
+        *("product: 370", '"product": 370', '"product":370', "product:370", "product : 370"),
+        *("'product': 370", '{"product": 370}', "product:  370", 'product: "370"', "PRODUCT: 370"),
+    )
+
+    @pytest.mark.parametrize("term", FORMS)
+    @pytest.mark.parametrize("value", [370, "370"])
+    def test_of_key_and_number_finds_what_says_so_however_it_is_written(
+        self, found: Callable[[str], list[str]], term: str, value: object
+    ) -> None:
+        create("right", metadata={"product": value, "size": "L"})
+        create("longer", metadata={"product": 3701})
+        create("fraction", metadata={"product": 370.5})
+        create("elsewhere", metadata={"product": 3, "order": 370})
+        create("other key", metadata={"by-product": 370})
+
+        assert found(term) == ["right"]
+
+    def test_at_any_depth_is_found(self, found: Callable[[str], list[str]]) -> None:
+        create("deep", metadata={"order": {"items": [{"product": 370}]}})
+
+        assert found("product: 370") == ["deep"]
+
+    @pytest.mark.parametrize(
+        "term", ["kunde: Müller", '"kunde": "Müller"', "kunde: jörg", "kunde:müller"]
+    )
+    def test_of_key_and_words_finds_them_in_the_value(
+        self, found: Callable[[str], list[str]], term: str
+    ) -> None:
+        create("right", metadata={"kunde": "Jörg Müller (Köln)"})
+        create("other", metadata={"kunde": "Ada", "note": "Jörg Müller"})
+
+        assert found(term) == ["right"]
+
+    @pytest.mark.parametrize("term", ['产品: "一号"', "产品:一号", '"产品": 一'])
+    def test_in_chinese_is_found(self, found: Callable[[str], list[str]], term: str) -> None:
+        create("right", metadata={"产品": "一号"})
+        create("other", metadata={"产品": "二号", "编号": "一号"})
+
+        assert found(term) == ["right"]
+
+    @pytest.mark.parametrize(("term", "value"), [("paid: true", True), ("paid: null", None)])
+    def test_of_key_and_json_word_is_found(
+        self, found: Callable[[str], list[str]], term: str, value: object
+    ) -> None:
+        create("right", metadata={"paid": value})
+        create("other", metadata={"paid": False})
+
+        assert found(term) == ["right"]
+
+    def test_beside_other_words_narrows(self, found: Callable[[str], list[str]]) -> None:
+        create("cgt-a", metadata={"product": 370, "size": "L"})
+        create("cgt-b", metadata={"product": 370, "size": "M"})
+
+        assert found('{"product": 370, "size": "L"}') == ["cgt-a"]
+        assert found("cgt-b product: 370") == ["cgt-b"]
+        assert found("cgt-b product: 371") == []
+
+    @pytest.mark.parametrize("value", ["a.c", "a(c", "[", "a\\c", "50%", "*", "$", "a|b"])
+    def test_with_signs_of_patterns_is_taken_literally(
+        self, found: Callable[[str], list[str]], value: str
+    ) -> None:
+        create("other", metadata={"name": "abc"})
+
+        assert found(f"name: {value}") == []
+
+    @pytest.mark.parametrize("term", ["sora-2:task_01k9", "grok:05c8"])
+    def test_that_is_an_id_finds_it(self, found: Callable[[str], list[str]], term: str) -> None:
+        create("sora-2:task_01k9xy")
+        create("grok:05c8e247")
+
+        assert [each[:9] for each in found(term)] == [term[:9]]
+
+    def test_that_is_of_a_reason_finds_it(self, found: Callable[[str], list[str]]) -> None:
+        create("right", status="FAILURE", fail_reason="InvalidParameter: the duration is wrong")
+        create("other", status="FAILURE", fail_reason="the duration")
+
+        assert found("InvalidParameter: duration") == ["right"]
+
+
+class TestNumber:
+    def test_of_metadata_is_not_found_in_the_time_of_an_id(
+        self, found: Callable[[str], list[str]]
+    ) -> None:
+        create("cgt-20260412163502-x8k2m", metadata={"product": 105})
+        for number in range(10):
+            create(f"cgt-2026041210{number}105-abcde", metadata={"product": number})
+            create(f"cgt-202604101050{number}0-abcde", metadata={"product": 1050 + number})
+
+        assert found("105") == ["cgt-20260412163502-x8k2m"]
+
+    @pytest.mark.parametrize(
+        ("term", "task_id"),
+        [
+            ("20260412", "cgt-20260412163502-x8k2m"),
+            ("8423", "842374659182374"),
+            ("2026041", "cgt-20260412163502-x8k2m"),
+        ],
+    )
+    def test_that_begins_a_part_of_an_id_finds_it(
+        self, found: Callable[[str], list[str]], term: str, task_id: str
+    ) -> None:
+        create("cgt-20260412163502-x8k2m")
+        create("842374659182374")
+
+        assert found(term) == [task_id]
+
+    def test_of_a_reason_is_found(self, found: Callable[[str], list[str]]) -> None:
+        create("right", status="FAILURE", fail_reason="error 50411: moderation")
+
+        assert found("50411") == ["right"]
+        assert found("5041") == []
+
+    def test_beside_digits_elsewhere_is_found(self, found: Callable[[str], list[str]]) -> None:
+        create("cgt-20261051", metadata={"product": 105})
+
+        assert found("105") == ["cgt-20261051"]
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        "term", ["x8k2m", "8k2", "too dark", '"too dark"', "Ada", "customer", "küche", "dark ada"]
+    )
+    def test_of_id_reason_and_metadata_are_found(
+        self, found: Callable[[str], list[str]], term: str
+    ) -> None:
+        metadata = {"customer": ["ada", "küche"]}
+        create("cgt-x8k2m", fail_reason="The picture is too dark", metadata=metadata)
+        create("cgt-other", fail_reason="refused", metadata={"user": "bob"})
+
+        assert found(term) == ["cgt-x8k2m"]
+
+    @pytest.mark.parametrize("term", ["", " ", "{}", ",", ":", '"', "'", "\x00", "\\", "a" * 5_000])
+    def test_that_are_odd_harm_nothing(self, found: Callable[[str], list[str]], term: str) -> None:
+        create("cgt-1")
+
+        found(term)
+
+    def test_of_a_field_that_the_site_adds_are_found(self) -> None:
+        class SiteAdmin(VideoTaskAdmin):
+            search_fields = (*VideoTaskAdmin.search_fields, "resolution")
+
+        create("right", resolution="720p")
+        create("other", resolution="480p")
+        site_admin = SiteAdmin(VideoTask, admin.site)
+        request = RequestFactory().get("/")
+
+        for term in ("720p", "720"):
+            tasks, _ = site_admin.get_search_results(request, VideoTask.objects.all(), term)
+            assert [task.task_id for task in tasks] == ["right"]
