@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from functools import cache, partial
+from functools import cache, partial, wraps
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -36,9 +38,13 @@ from octovid_django.exceptions import (
     OctovidTaskNotFoundError,
     OctovidTimeoutError,
 )
-from octovid_django.links import needs_key
+from octovid_django.links import content_url, needs_key, path_segment
+from octovid_django.pages import page_text
+from octovid_django.reasons import error_text, is_of_gateway
 from octovid_django.redaction import redact_keys, traceback_text
 from octovid_django.snapshot import TaskSnapshot
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +54,15 @@ USER_AGENT = f"octovid-django/{__version__}"
 PACKING = "gzip"
 """It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
 
+VIDEO_TYPES = frozenset(
+    f"video/{name}" for name in ("mp4", "webm", "quicktime", "ogg", "mpeg", "x-matroska", "3gpp")
+)
+"""What is taken for a video. A browser runs none of it, whatever the bytes are."""
+_CONTENT_TYPE = re.compile(r"([\w/.+-]{1,60})\s*(?:;[^,]*)?")
+
 _MAX_SAID = 300
+_ASK_AGAIN = (408, 425, 429)
+"""Answers below 500 that may be another in a moment."""
 
 
 class _BearerAuth(AuthBase):
@@ -79,6 +93,34 @@ def _session(pid: int) -> _Session:
     return session
 
 
+def _sealed(call: Callable[[str], T]) -> Callable[[str], T]:
+    """``call``, whose exceptions are our own, without the frames that they come from.
+
+    Those hold the key and the answer, and there are tracebacks that show variables.
+    """
+
+    @wraps(call)
+    def sealed(task_id: str) -> T:
+        try:
+            return call(task_id)
+        except OctovidError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  logged, with a traceback without variables
+            trace = traceback_text(error)
+            logger.error("Polling task %s failed in an unforeseen way:\n%s", task_id, trace)
+            failure = OctovidTaskError(f"unforeseen {type(error).__name__}: {error}")
+        raise _without_frames(failure)
+
+    return sealed
+
+
+def _without_frames(error: OctovidError) -> OctovidError:
+    """``error`` as it stands, and nothing of where it comes from."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+@_sealed
 def query_task(task_id: str) -> TaskSnapshot:
     """Ask the gateway about one task (``GET {BASE_URL}/v1/video/generations/{task_id}``).
 
@@ -97,33 +139,44 @@ def query_task(task_id: str) -> TaskSnapshot:
             be understood, or one of more than ``MAX_ANSWER_BYTES``), or unforeseen.
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
-    try:
-        return _query(task_id)
-    except OctovidError as error:
-        failure = error
-    except Exception as error:  # noqa: BLE001  logged, with a traceback that shows no variables
-        trace = traceback_text(error)
-        logger.error("Polling task %s failed in an unforeseen way:\n%s", task_id, trace)
-        failure = OctovidTaskError(f"unforeseen {type(error).__name__}: {error}")
-    raise _without_frames(failure)
-
-
-def _without_frames(error: OctovidError) -> OctovidError:
-    """``error`` as it stands, and nothing of where it comes from: those frames hold the key and
-    the response, and there are tracebacks that show variables."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
-def _query(task_id: str) -> TaskSnapshot:
-    status, headers, body = _get(task_id)
+    with _answer_to(_url(task_id)) as answer:
+        status, headers, body = answer.status_code, answer.headers, _read(answer)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
     return TaskSnapshot.from_answer(
         _decode(body),
         base_url=octovid_settings.BASE_URL,
         link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
+        task_id=task_id,
     )
+
+
+@_sealed
+def find_video(task_id: str) -> str:
+    """Ask the gateway for the first byte of a finished video (CONTRACT.md, "also answers" 18).
+
+    Safe to call from several threads, and after a fork.
+
+    Returns:
+        The link that opens it with the key, "" if the gateway has no such video.
+
+    Raises:
+        OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
+        OctovidTransientError: The gateway cannot say for now.
+    """
+    url = content_url(octovid_settings.BASE_URL, task_id)
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Range": "bytes=0-0"}
+    with _answer_to(url, headers) as answer:
+        status = answer.status_code
+        if status in _ASK_AGAIN or status >= 500:
+            raise OctovidGatewayError(f"the gateway answered {status} when asked for the video")
+        is_video = (
+            status in (requests.codes.ok, requests.codes.partial_content)
+            and _video_type(answer.headers) is not None
+            and "Content-Encoding" not in answer.headers
+            and bool(answer.raw.read(1))
+        )
+    return url if is_video else ""
 
 
 class Video:
@@ -139,6 +192,8 @@ class Video:
         self.content_length: int | None = length
         """The bytes that ``iter_content`` yields, where the gateway says so in a way that can be
         passed on."""
+        self.video_type = _video_type(response.headers)
+        """One of ``VIDEO_TYPES``; ``None`` where it is no video."""
 
     def iter_content(self, size: int) -> Iterator[bytes]:
         """Yield the body as it comes, in pieces of at most ``size`` bytes.
@@ -165,6 +220,13 @@ class Video:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _video_type(headers: Mapping[str, str]) -> str | None:
+    """The one type that a response has, if it is ours: of several, browsers take the last."""
+    found = _CONTENT_TYPE.fullmatch(headers.get("Content-Type", "").strip())
+    video_type = found[1].lower() if found else ""
+    return video_type if video_type in VIDEO_TYPES else None
 
 
 def open_video(url: str, byte_range: str = "") -> Video:
@@ -199,15 +261,14 @@ def open_video(url: str, byte_range: str = "") -> Video:
 
 
 def _url(task_id: str) -> str:
-    # quote() leaves dots alone, but a segment of nothing else would climb up the path.
-    segment = quote(task_id, safe="") if task_id.strip(".") else task_id.replace(".", "%2E")
-    return octovid_settings.BASE_URL.rstrip("/") + QUERY_PATH + segment
+    return octovid_settings.BASE_URL.rstrip("/") + QUERY_PATH + path_segment(task_id)
 
 
-def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
+@contextmanager
+def _answer_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+    """The open answer to a question with the key, to be read within ``TIMEOUT`` seconds."""
     session = _session(os.getpid())
-    url = _url(task_id)
-    prepared = session.prepare_request(requests.Request("GET", url))
+    prepared = session.prepare_request(requests.Request("GET", url, headers=headers))
     prepared.url = url  # requests has decoded the dots again
     timeout = octovid_settings.TIMEOUT
     environment = session.merge_environment_settings(
@@ -218,7 +279,7 @@ def _get(task_id: str) -> tuple[int, Mapping[str, str], bytes]:
             deadline(timeout),
             session.send(prepared, timeout=timeout, **environment) as answer,
         ):
-            return answer.status_code, answer.headers, _read(answer)
+            yield answer
     except (
         requests.RequestException,
         urllib3.exceptions.HTTPError,
@@ -272,9 +333,9 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError
     fields = answer if isinstance(answer, dict) else {}
     if fields.get("code") == "task_not_exist":
         return OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    said = f"the gateway answered {status} {_phrase(status)}{_said(fields)}"
+    said = f"the gateway answered {status} {_phrase(status)}{_said(answer, headers, body)}"
     if status in (401, 403):
-        return OctovidAuthenticationError(f'{said}. Check OCTOVID["API_KEY"] and its quota')
+        return OctovidAuthenticationError(f"{said}. {_advice(answer)}")
     if status == 404:
         return OctovidBaseURLError(f'{said}. Check OCTOVID["BASE_URL"]')
     if status == 429:
@@ -291,10 +352,17 @@ def _phrase(status: int) -> str:
         return "(not a standard status)"
 
 
-def _said(fields: Mapping[str, Any]) -> str:
-    error = fields.get("error")
-    message = (error if isinstance(error, dict) else fields).get("message")
-    return f": {message[:_MAX_SAID]}" if isinstance(message, str) and message else ""
+def _said(answer: Any, headers: Mapping[str, str], body: bytes) -> str:
+    """What an error says of itself, after a colon, "" where it says nothing."""
+    text = error_text(answer) or (page_text(headers, body) if answer is None else "")
+    return f": {text[:_MAX_SAID]}" if text else ""
+
+
+def _advice(answer: Any) -> str:
+    """Where to look when we are refused: only the gateway knows of keys, no page in front of it."""
+    if is_of_gateway(answer):
+        return 'Check OCTOVID["API_KEY"] and its quota'
+    return 'Check OCTOVID["BASE_URL"], and the proxy in front of the gateway'
 
 
 def _target(headers: Mapping[str, str]) -> str:

@@ -43,8 +43,11 @@ _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let connecting and reading in this context fail once ``seconds`` have passed."""
-    token = _ends_at.set(time.monotonic() + seconds)
+    """Let connecting and reading in this context fail once ``seconds`` have passed.
+
+    Inside of another deadline that one holds too.
+    """
+    token = _ends_at.set(min(time.monotonic() + seconds, _ends_at.get()))
     try:
         yield
     finally:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
+from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from octovid_django.values import MAX_INTEGER, Json, later, read_moment, read_number
 
 MAX_LINK = 8_192
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content/?$")
 
 
 def read_link(value: Json, base_url: str) -> str | None:
@@ -32,6 +36,45 @@ def read_link(value: Json, base_url: str) -> str | None:
     except ValueError:
         return None
     return value if parts.scheme in ("http", "https") and has_host else None
+
+
+def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str | None:
+    """Read a link to the video of a task, also from a gateway that does not know its own address.
+
+    Its link to this very task's content is moved under ``base_url``, where it names the gateway's
+    host or one that nobody outside could open. Any other link to the reader's own machine is none,
+    unless the gateway is there too.
+
+    Args:
+        value: What the gateway sent.
+        base_url: Where the gateway is.
+        task_ids: What this task is called.
+    """
+    url = read_link(value, base_url)
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    host, gateway = _host(url), _host(base_url)
+    content = _CONTENT_PATH.search(parts.path)
+    if content and unquote(content[1]) in task_ids and (host == gateway or _is_internal(host)):
+        return base_url.rstrip("/") + content[0] + (f"?{parts.query}" if parts.query else "")
+    return None if _is_loopback(host) and not _is_loopback(gateway) else url
+
+
+def content_url(base_url: str, task_id: str) -> str:
+    """Return where the gateway has the video of a task, if it has one (CONTRACT.md, 18)."""
+    return f"{base_url.rstrip('/')}/v1/videos/{path_segment(task_id)}/content"
+
+
+def is_content_url(url: str) -> bool:
+    """Return whether a link is one that gateways make up for any task, with a video or without."""
+    return _CONTENT_PATH.search(urlsplit(url).path) is not None
+
+
+def path_segment(task_id: str) -> str:
+    """Return ``task_id`` as one segment of a path, whatever it holds."""
+    # quote() leaves dots alone, but a segment of nothing else would climb up the path.
+    return quote(task_id, safe="") if task_id.strip(".") else task_id.replace(".", "%2E")
 
 
 def link_expiry(url: str) -> datetime | None:
@@ -70,3 +113,29 @@ def needs_key(url: str, base_url: str) -> bool:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_internal(host: str) -> bool:
+    """Whether the internet knows no such host: it is a name or an address of some local network."""
+    address = _address(host)
+    return not address.is_global if address else "." not in host or _is_loopback(host)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that ``host`` is, also where it is written as browsers accept it (``127.1``)."""
+    try:
+        address = ip_address(host) if ":" in host else ip_address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

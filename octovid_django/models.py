@@ -187,6 +187,9 @@ class VideoTask(models.Model):
     )
     resolution = models.CharField(_("resolution"), max_length=64, blank=True)
     ratio = models.CharField(_("aspect ratio"), max_length=64, blank=True)
+    model = models.CharField(
+        _("model"), max_length=191, blank=True, help_text=_("what makes the video")
+    )
     total_tokens = models.BigIntegerField(_("tokens"), null=True, blank=True)
     submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
@@ -248,6 +251,7 @@ class VideoTask(models.Model):
             models.Index(fields=["next_poll_at"], name="octovid_due"),
             models.Index(fields=["next_delivery_at"], name="octovid_undelivered"),
             models.Index(fields=["status", "-created_at"], name="octovid_status"),
+            models.Index(fields=["model", "-created_at"], name="octovid_model"),
             models.Index(fields=["-created_at", "-id"], name="octovid_created"),
             models.Index(fields=["completed_at"], name="octovid_completed"),
             # What the admin asks for above the list: statistics of ends, what was given up,

@@ -13,15 +13,16 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.utils import timezone
 
-from octovid_django.client import query_task
+from octovid_django.client import find_video, query_task
 from octovid_django.conf import octovid_settings
+from octovid_django.deadline import deadline
 from octovid_django.delivery import request_delivery
 from octovid_django.enums import ACTIVE_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import (
@@ -35,7 +36,13 @@ from octovid_django.pause import gateway_state, heard, is_first, pause, resume
 from octovid_django.redaction import links_in, one_line
 from octovid_django.signals import video_progressed
 from octovid_django.snapshot import TaskSnapshot
-from octovid_django.transition import Transition, after_answer, after_error
+from octovid_django.transition import (
+    Transition,
+    after_answer,
+    after_error,
+    is_link_hopeless,
+    is_link_overdue,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -180,31 +187,50 @@ def _give_back(tasks: Collection[VideoTask], due_at: datetime) -> None:
 # Ask.
 
 
-def _ask(tasks: Collection[VideoTask], seconds: float) -> Iterator[tuple[VideoTask, Outcome]]:
-    """Ask about ``tasks`` side by side; stop asking when the account is in trouble."""
+def _ask(
+    tasks: Collection[VideoTask], seconds: float
+) -> Iterator[tuple[VideoTask, Outcome, datetime]]:
+    """Ask about ``tasks`` side by side; stop asking when the account is in trouble.
+
+    Yields:
+        A task, what came of it, and when.
+    """
     ends_at = time.monotonic() + seconds
     is_over = threading.Event()
 
-    def ask(task_id: str) -> Outcome:
+    def ask(task: VideoTask) -> tuple[Outcome, datetime]:
         if is_over.is_set() or time.monotonic() >= ends_at:
-            return None
+            return None, timezone.now()
         try:
-            return query_task(task_id)
-        except OctovidAccountError as error:
-            is_over.set()
-            return error
+            return _query(task)
         except OctovidError as error:
-            return error
+            if isinstance(error, OctovidAccountError):
+                is_over.set()
+            return error, timezone.now()
 
     workers = max(1, min(octovid_settings.CONCURRENCY, len(tasks)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="octovid")
     try:
-        asked = {pool.submit(ask, task.task_id): task for task in tasks}
+        asked = {pool.submit(ask, task): task for task in tasks}
         for future in as_completed(asked):
-            yield asked[future], future.result()
+            yield asked[future], *future.result()
     finally:
         is_over.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _query(task: VideoTask) -> tuple[TaskSnapshot, datetime]:
+    """Ask about ``task``, and where its link does not come, for the video itself."""
+    with deadline(octovid_settings.TIMEOUT):
+        snapshot = query_task(task.task_id)
+        answered_at = timezone.now()
+        if is_link_overdue(task, snapshot, answered_at):
+            try:
+                snapshot = replace(snapshot, video_url=find_video(task.task_id))
+            except OctovidError:
+                if not is_link_hopeless(task, answered_at):
+                    raise
+        return snapshot, answered_at
 
 
 # Apply.
@@ -221,7 +247,7 @@ def _refresh(
     unasked: list[VideoTask] = []
     trouble: OctovidAccountError | None = None
     has_answered = False
-    for task, outcome in _ask(tasks, seconds):
+    for task, outcome, asked_at in _ask(tasks, seconds):
         if outcome is None:
             unasked.append(task)
         elif isinstance(outcome, OctovidAccountError):
@@ -229,7 +255,7 @@ def _refresh(
             trouble = trouble or outcome
         else:
             has_answered |= isinstance(outcome, (TaskSnapshot, OctovidTaskError))
-            total += _apply(task, outcome)
+            total += _apply(task, outcome, asked_at)
     if trouble:
         pause(state, trouble)
     elif has_answered and state.pause_count:
@@ -242,9 +268,8 @@ def _refresh(
     return total + RefreshSummary(asked=len(refused), failed=len(refused))
 
 
-def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError) -> RefreshSummary:
-    """Write what came of asking about ``task``, and tell whom it concerns."""
-    now = timezone.now()
+def _apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) -> RefreshSummary:
+    """Write what came of asking about ``task`` by ``now``, and tell whom it concerns."""
     if isinstance(outcome, OctovidError):
         return _write(task, after_error(task, outcome, now), has_failed=True)
     try:

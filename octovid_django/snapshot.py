@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from octovid_django.enums import TaskStatus
+from octovid_django.enums import STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import (
     OctovidAnswerError,
     OctovidTaskNotFoundError,
 )
-from octovid_django.links import link_expiry, read_link
+from octovid_django.links import is_content_url, link_expiry, read_task_link
+from octovid_django.reasons import error_text, fail_reason
 from octovid_django.redaction import links_in, redact
 from octovid_django.values import (
     MAX_BIG_INTEGER,
@@ -37,6 +40,10 @@ T = TypeVar("T")
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_NESTING = 20  # of the payload; MariaDB stores no JSON deeper than 32
+MAX_NAME = 191  # of a task or a model
+
+_MAX_PLACES = 200
+_MAX_ITEMS = 10
 
 _STATUS_BY_WORD = {
     "not_start": TaskStatus.NOT_START,
@@ -47,15 +54,26 @@ _STATUS_BY_WORD = {
     "processing": TaskStatus.IN_PROGRESS,
     "running": TaskStatus.IN_PROGRESS,
     "unknown": TaskStatus.UNKNOWN,
-    "success": TaskStatus.SUCCESS,
-    "succeeded": TaskStatus.SUCCESS,
-    "completed": TaskStatus.SUCCESS,
-    "failure": TaskStatus.FAILURE,
-    "failed": TaskStatus.FAILURE,
-    "cancelled": TaskStatus.FAILURE,
-    "canceled": TaskStatus.FAILURE,
-    "expired": TaskStatus.FAILURE,
+    **dict.fromkeys(
+        ("success", "succeed", "succeeded", "complete", "completed", "done", "finished"),
+        TaskStatus.SUCCESS,
+    ),
+    **dict.fromkeys(
+        (
+            *("failure", "fail", "failed", "error", "rejected"),
+            *("cancelled", "canceled", "expired", "timeout"),
+        ),
+        TaskStatus.FAILURE,
+    ),
 }
+_STATUS_NAMES = ("status", "task_status", "state")
+_BOXES = (
+    *("content", "data", "output", "outputs", "result", "results", "task_result"),
+    *("creations", "videos", "video", "generations", "response", "metadata"),
+)
+"""Under these names a task holds what was made of it: an object, a list of such, or the link."""
+_LINK_NAMES = ("result_url", "video_url", "url")
+"""The sooner, the better: ``result_url`` may be an enhanced version of the upstream's own."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +102,13 @@ class TaskSnapshot:
     finished_at: datetime | None
     payload: Json
     """The answer's ``data``, cut to what is worth keeping and safe to store."""
+    model: str = ""
+    """What makes the video, as it was ordered where the answer says so."""
 
     @classmethod
-    def from_answer(cls, answer: Json, *, base_url: str, link_lifetime: timedelta) -> TaskSnapshot:
+    def from_answer(
+        cls, answer: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
+    ) -> TaskSnapshot:
         """Read a decoded answer of the query call.
 
         Args:
@@ -94,6 +116,7 @@ class TaskSnapshot:
                 endpoint also answers".
             base_url: What a link relative to the gateway is relative to.
             link_lifetime: How long after ``finish_time`` a link lives that does not say so itself.
+            task_id: What was asked about, if the answer itself may call it otherwise.
 
         Returns:
             What the answer says; all times are aware and in UTC.
@@ -108,36 +131,46 @@ class TaskSnapshot:
             )
         _raise_for_error(answer)
         layers = list(_layers(answer))
+        places = list(_places(answer))
+        usages = [usage for place in places for usage in _dicts(place, "usage")]
 
-        words = list(_each(layers, "status", read_word))
-        status = _STATUS_BY_WORD.get(words[0].lower(), TaskStatus.UNKNOWN) if words else None
-        is_heard_of = bool(words) and words[0].lower() in _STATUS_BY_WORD
-        contents = [content for layer in layers for content in _dicts(layer, "content")]
-        usages = [usage for layer in layers for usage in _dicts(layer, "usage")]
-        finished_at = _first(layers, "finish_time", read_moment)
+        own_id = _first(layers, "task_id", _read_name) or _first(layers[:1], "id", _read_name) or ""
+        words = _status_words(layers)
+        word = re.sub("[ -]", "_", words[0].lower()) if words else ""
+        is_heard_of = word in _STATUS_BY_WORD
+        status = _STATUS_BY_WORD.get(word, TaskStatus.UNKNOWN) if words else None
+        finished_at = _moment(layers, "finish_time", "completed_at", "finished_at")
         video_url, expires_at = "", None
-        if status == TaskStatus.SUCCESS and (video_url := _video_url(layers, contents, base_url)):
-            expires_at = link_expiry(video_url) or (
-                finished_at and later(finished_at, link_lifetime)
+        if status in STICKY_STATUSES:
+            video_url = _video_url(
+                places,
+                lambda value: read_task_link(value, base_url, {task_id, own_id}),
+                has_failed=status == TaskStatus.FAILURE,
             )
+        if video_url:
+            status = TaskStatus.SUCCESS  # a word of failure is not believed beside a video
+            expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
+            if expires_at is None and finished_at:
+                expires_at = later(finished_at, link_lifetime)
         payload = _payload(answer["data"] if _is_envelope(answer) else answer)
         links = links_in(payload)
         return cls(
-            task_id=_first(layers, "task_id", read_word) or "",
+            task_id=own_id,
             status=status,
             upstream_status=redact(words[-1] if is_heard_of else words[0], links) if words else "",
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
-                redact(_fail_reason(layers), links) if status == TaskStatus.FAILURE else ""
+                redact(_fail_reason(places), links) if status == TaskStatus.FAILURE else ""
             ),
             video_url=video_url,
             video_url_expires_at=expires_at,
-            duration=_first(layers, "duration", natural(MAX_INTEGER)),
-            resolution=redact(_first(layers, "resolution", read_word) or "", links),
-            ratio=redact(_first(layers, "ratio", read_word) or "", links),
-            total_tokens=_first(usages, "total_tokens", natural(MAX_BIG_INTEGER)),
-            submitted_at=_first(layers, "submit_time", read_moment),
-            started_at=_first(layers, "start_time", read_moment),
+            duration=_figure([*places, *usages], MAX_INTEGER, "duration", "seconds"),
+            resolution=redact(_first(places, "resolution", read_word) or "", links),
+            ratio=redact(_first(places, "ratio", read_word) or "", links),
+            total_tokens=_figure([*usages, *places], MAX_BIG_INTEGER, "total_tokens"),
+            model=redact(_model(layers), links),
+            submitted_at=_moment(layers, "submit_time"),
+            started_at=_moment(layers, "start_time"),
             finished_at=finished_at,
             payload=payload,
         )
@@ -167,24 +200,55 @@ def _layers(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
             return
         if not _is_envelope(layer, is_outermost=depth == 0):
             yield layer
-        layer = layer.get("data")
+        layer = _only(layer.get("data"))
+
+
+def _only(value: Json) -> Json:
+    """What a list of one holds, and else ``value`` itself."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
+    """Where something may be said about a task: in its layers and their boxes, the outer first."""
+    is_envelope = _is_envelope(answer)
+    pending = deque(_dicts({"": answer["data"] if is_envelope else answer}, ""))
+    for _ in range(_MAX_PLACES):
+        if not pending:
+            break
+        place = pending.popleft()
+        yield place
+        pending += (inner for name in _BOXES for inner in _dicts(place, name))
+    if is_envelope:
+        yield answer
+
+
+def _status_words(layers: list[dict[str, Json]]) -> list[str]:
+    words = (list(_each(layers, name, read_word)) for name in _STATUS_NAMES)
+    return next(filter(None, words), [])
 
 
 def _raise_for_error(answer: dict[str, Json]) -> None:
     code = answer.get("code")
     if code == "task_not_exist":
         raise OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    if isinstance(answer.get("status"), str) or "task_id" in answer:
+    if "task_id" in answer or (_status_words([answer]) and not _is_refusal(answer)):
         return
     is_refused = (
         answer.get("success") is False
+        or _is_refusal(answer)
         or (isinstance(code, str) and code.lower() not in ("success", "ok", "0", "200", ""))
         or (isinstance(code, int) and code not in (0, 200))
     )
     if is_refused or not _is_envelope(answer):
         kind = f"the error {read_word(code) or ''}".strip() if is_refused else "no task"
-        said = _error_text(answer) or read_text(answer.get("message")) or "without a reason"
+        said = read_text(error_text(answer)) or "without a reason"
         raise OctovidAnswerError(f"the gateway answered with {kind}: {said}")
+
+
+def _is_refusal(answer: dict[str, Json]) -> bool:
+    """Whether a word of failure is about the call: it stands beside nothing that is of a task."""
+    is_failure = _status_words([answer])[:1] in (["error"], ["fail"])
+    return is_failure and not {"id", "task_id", "progress"} & answer.keys()
 
 
 def _each(
@@ -203,49 +267,81 @@ def _first(
     return next(_each(layers, key, read), None)
 
 
+def _items(value: Json) -> list[Json]:
+    """The first items of a list, and anything else as an only one."""
+    return value[:_MAX_ITEMS] if isinstance(value, list) else [value]
+
+
 def _dicts(layer: Mapping[str, Json], key: str) -> list[dict[str, Json]]:
-    value = layer.get(key)
-    return [value] if isinstance(value, dict) else []
+    """The objects under ``key``: one, or the first of a list."""
+    return [item for item in _items(layer.get(key)) if isinstance(item, dict)]
+
+
+# Figures.
+
+
+def _figure(places: list[dict[str, Json]], maximum: int, *names: str) -> int | None:
+    read = natural(maximum)
+    figures = (_first(places, name, lambda value: read(value) or None) for name in names)
+    return next(filter(None, figures), None)
+
+
+def _moment(layers: list[dict[str, Json]], *names: str) -> datetime | None:
+    moments = (_first(layers, name, read_moment) for name in names)
+    return next(filter(None, moments), None)
+
+
+def _model(layers: list[dict[str, Json]]) -> str:
+    """The model as it was ordered: the outer layer knows that, the inner ones where it led to."""
+    ordered = [place for layer in layers for place in (layer, *_dicts(layer, "properties"))]
+    names = (_read_name(place.get("model") or place.get("origin_model_name")) for place in ordered)
+    return (
+        next(filter(None, names), None) or _first(ordered, "upstream_model_name", _read_name) or ""
+    )
+
+
+def _read_name(value: Json) -> str | None:
+    return read_text(value, MAX_NAME)
 
 
 # Reasons.
 
 
-def _error_text(layer: Mapping[str, Json]) -> str | None:
-    error = layer.get("error")
-    if isinstance(error, dict):
-        return read_text(error.get("message")) or read_text(error.get("code"))
-    return read_text(error)
-
-
-def _fail_reason(layers: list[dict[str, Json]]) -> str:
-    readers: list[Callable[[Mapping[str, Json]], str | None]] = [
-        lambda layer: read_text(layer.get("fail_reason")),
-        _error_text,
-        lambda layer: read_text(layer.get("message")),
+def _fail_reason(places: list[dict[str, Json]]) -> str:
+    """Why, as ``reasons`` finds it; some gateways have but the place of the link for it."""
+    in_place_of_links = [
+        text
+        for name in _LINK_NAMES
+        for text in _each(places, name, read_text)
+        if _is_sentence(text)
     ]
-    reasons = (read(layer) for read in readers for layer in layers)
-    return next((reason for reason in reasons if reason), "")
+    return fail_reason(places, in_place_of_links)
+
+
+def _is_sentence(text: str) -> bool:
+    is_address = re.match(r"[\w.+-]*:(//|\S)|/", text) is not None
+    return not is_address and (" " in text or not text.isascii())
 
 
 # Links.
 
 
 def _video_url(
-    layers: list[dict[str, Json]], contents: list[dict[str, Json]], base_url: str
+    places: list[dict[str, Json]], read: Callable[[Json], str | None], *, has_failed: bool
 ) -> str:
-    def link(value: Json) -> str | None:
-        return read_link(value, base_url)
+    """The best link to the video, "" where there is none.
 
-    places: list[tuple[list[dict[str, Json]], str]] = [
-        (contents, "video_url"),
-        (layers, "video_url"),
-        (layers, "url"),
-        (layers, "result_url"),
-        (layers, "fail_reason"),  # where older gateways put it
-    ]
-    links = (_first(place, key, link) for place, key in places)
-    return next((url for url in links if url), "")
+    Beside a word of failure a link must be a witness: neither the reason once more, nor what
+    gateways make up for any task.
+    """
+    named = [place.get(name) for name in _LINK_NAMES for place in places]
+    boxed = [item for name in _BOXES for place in places for item in _items(place.get(name))]
+    reasons = [place.get("fail_reason") for place in places]  # where older gateways put it
+    for value in (*named, *boxed, *reasons):
+        link = read(value)
+        if link and not (has_failed and (value in reasons or is_content_url(link))):
+            return link
+    return ""
 
 
 # The payload.

@@ -19,6 +19,8 @@ from octovid_django.snapshot import TaskSnapshot
 
 LINK_GRACE = timedelta(minutes=1)
 """How long a ``SUCCESS`` may be without a link until it is final without one."""
+LINK_PATIENCE = timedelta(minutes=3)
+"""How long at most, if the gateway cannot say for now whether it has the video itself."""
 LINK_POLL_INTERVAL = 15
 """Seconds between two looks for that link, at most."""
 LONGEST_BACKOFF = 300
@@ -59,7 +61,7 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
     told = {
         name: getattr(snapshot, name) or getattr(task, name)
         for name in (
-            *("upstream_status", "duration", "resolution", "ratio", "total_tokens"),
+            *("upstream_status", "duration", "resolution", "ratio", "total_tokens", "model"),
             *("submitted_at", "started_at", "finished_at"),
         )
     }
@@ -83,6 +85,25 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
     return _alive(task, fields, status, now)
 
 
+def is_link_overdue(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> bool:
+    """Return whether the gateway should be asked for the video of a ``SUCCESS`` itself.
+
+    That is the documented fall-back for one whose link does not come.
+    """
+    if snapshot.status != TaskStatus.SUCCESS or snapshot.video_url or task.video_url:
+        return False
+    return task.status == TaskStatus.SUCCESS or _has_awaited_link(task, LINK_GRACE, now)
+
+
+def is_link_hopeless(task: VideoTask, now: datetime) -> bool:
+    """Return whether the task is final without a link, though there was no asking for the video."""
+    return _has_awaited_link(task, LINK_PATIENCE, now)
+
+
+def _has_awaited_link(task: VideoTask, time: timedelta, now: datetime) -> bool:
+    return task.link_awaited_since is not None and now - task.link_awaited_since >= time
+
+
 def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transition:
     """Return what ``task``, as it was claimed, becomes when asking about it met ``error``."""
     error_count = task.error_count + 1
@@ -103,7 +124,8 @@ def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transiti
         and fields["not_found_count"] >= LOST_AFTER_LOOKS
         and now - fields["not_found_since"] >= LOST_AFTER
     )
-    if is_denied or (_is_too_old(task, now) and error_count >= LOST_AFTER_LOOKS):
+    is_too_old = _is_too_old(task, now) and not task.link_awaited_since
+    if is_denied or (is_too_old and error_count >= LOST_AFTER_LOOKS):
         return _ended(fields, TaskStatus.LOST, str(error), now)
     if task.next_poll_at is not None:
         fields["next_poll_at"] = now + _backoff(error_count)

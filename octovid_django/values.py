@@ -64,15 +64,28 @@ def read_percent(value: Json) -> int | None:
 
 
 def read_moment(value: Json) -> datetime | None:
-    """Read a Unix time in seconds, or in milliseconds where seconds would be after the year 5000.
+    """Read a time: ISO 8601 with its time zone, or Unix time.
+
+    That is in seconds, or in milliseconds where seconds would be after the year 5000.
 
     Returns:
         An aware time in UTC.
     """
     number = read_number(value)
-    if number is None or not 0 < number < 1e14:
+    if number is None:
+        return _read_iso_moment(value) if isinstance(value, str) else None
+    if not 0 < number < 1e14:
         return None
     return datetime.fromtimestamp(number if number < 1e11 else number / 1000, tz=timezone.utc)
+
+
+def _read_iso_moment(value: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value[:MAX_WORD].strip()))
+    except ValueError:
+        return None
+    is_sure = moment.tzinfo is not None and 1970 <= moment.year <= 5000
+    return moment.astimezone(timezone.utc) if is_sure else None
 
 
 def later(moment: datetime, delay: timedelta) -> datetime | None:

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from octovid_django.admin import changelist as changelist_module
+from octovid_django.admin import filters as filters_module
 from octovid_django.models import VideoTask
 
 LIST_URL = "admin:octovid_django_videotask_changelist"
@@ -205,3 +206,41 @@ class TestDates:
         response = admin_client.get(reverse(LIST_URL), {"created_at__year": year})
 
         assert response.status_code == 302
+
+
+class TestModels:
+    """The filter finds the models by leaps over the index."""
+
+    def test_are_offered_and_filtered(self, changelist: Callable[..., str]) -> None:
+        for number, model in enumerate(["mov-3", "mov-3", "seed-2", ""]):
+            create(f"cgt-{number}", model=model)
+
+        page = changelist()
+        assert re.findall(r"\?model=([^\"&]*)", page) == ["mov-3", "seed-2"]
+        assert task_ids(changelist(model="seed-2")) == ["cgt-2"]
+
+    def test_are_found_with_a_query_each(self, changelist: Callable[..., str]) -> None:
+        for number in range(6):
+            create(f"cgt-{number}", model=f"model-{number % 3}")
+
+        with CaptureQueriesContext(connection) as captured:
+            changelist()
+
+        leaps = [sql for each in captured if ".model" in (sql := re.sub('["`]', "", each["sql"]))]
+        assert sum("ORDER BY" in sql and "LIMIT 1" in sql for sql in leaps) >= 4
+        assert not any("DISTINCT" in sql for sql in leaps)
+
+    def test_are_offered_up_to_a_bound(
+        self, changelist: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(filters_module, "MAX_MODELS", 2)
+        for number in range(4):
+            create(f"cgt-{number}", model=f"model-{number}")
+
+        assert "model-3" not in re.findall(r"\?model=([^\"&]*)", changelist())
+
+    @pytest.mark.parametrize("model", ["\x00", "no such", "'\"; --", "x" * 5000])
+    def test_that_are_none_find_nothing(self, changelist: Callable[..., str], model: str) -> None:
+        create("cgt-1", model="mov-3")
+
+        assert task_ids(changelist(model=model)) == []

@@ -21,7 +21,7 @@ import pytest
 import time_machine
 
 from octovid_django import __version__
-from octovid_django.client import open_video, query_task
+from octovid_django.client import find_video, open_video, query_task
 from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import (
     OctovidAccountError,
@@ -52,6 +52,7 @@ from tests.gateway import (
     drips_blocks,
     is_silent,
     never_ends,
+    repeats,
     resets,
     running_gateway,
     says,
@@ -242,6 +243,49 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         says(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
         'the gateway answered 403 Forbidden: no quota. Check OCTOVID["API_KEY"] and its quota',
+    ),
+    "401_string": (
+        says(401, {"error": "no key"}),
+        OctovidAuthenticationError,
+        'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+    ),
+    "403_html": (
+        says(403, HTML),
+        OctovidAuthenticationError,
+        (
+            "the gateway answered 403 Forbidden. "
+            'Check OCTOVID["BASE_URL"], and the proxy in front of the gateway'
+        ),
+    ),
+    "403_challenge": (
+        says(403, "<html><title>Just a moment...</title>", cf_mitigated="challenge"),
+        OctovidAuthenticationError,
+        (
+            "the gateway answered 403 Forbidden: a challenge page of the proxy in front of it, "
+            'which lets only browsers pass. Check OCTOVID["BASE_URL"], '
+            "and the proxy in front of the gateway"
+        ),
+    ),
+    "403_problem": (
+        says(403, {"type": "about:blank", "title": "Error 1020: Access denied", "status": 403}),
+        OctovidAuthenticationError,
+        (
+            "the gateway answered 403 Forbidden: Error 1020: Access denied. "
+            'Check OCTOVID["BASE_URL"], and the proxy in front of the gateway'
+        ),
+    ),
+    "429_problem": (
+        says(429, {"title": "Error 1015", "status": 429, "detail": "You are rate-limited."}),
+        OctovidRateLimitError,
+        "the gateway answered 429 Too Many Requests: You are rate-limited.",
+    ),
+    "503_challenge": (
+        says(503, "<html>Checking your browser"),
+        OctovidGatewayError,
+        (
+            "the gateway answered 503 Service Unavailable: a challenge page of the proxy in front "
+            "of it, which lets only browsers pass"
+        ),
     ),
     "404": (
         says(404, {"error": {"message": "Invalid URL", "type": "invalid_request_error"}}),
@@ -686,6 +730,72 @@ class TestVideo:
     def test_that_is_elsewhere_does_not_get_the_key(self, link: str, url: str) -> None:
         with pytest.raises(OctovidBaseURLError, match="key is not sent there"):
             open_video(url)
+
+
+class TestFoundVideo:
+    """The documented fall-back: the gateway is asked for the first byte of the video."""
+
+    @pytest.fixture(autouse=True)
+    def prefixed(self, gateway: Gateway, configure: Configure, key: None) -> None:
+        configure(BASE_URL=gateway.url + "/prefix/", TIMEOUT=0.5)
+
+    @pytest.mark.parametrize("status", [200, 206])
+    def test_is_one_byte_of_a_video_with_the_key(self, gateway: Gateway, status: int) -> None:
+        gateway.default = says(status, b"\0", Content_Type="Video/MP4")
+
+        assert find_video("a/b") == f"{gateway.url}/prefix/v1/videos/a%2Fb/content"
+
+        [request] = gateway.requests
+        assert request.line == "GET /prefix/v1/videos/a%2Fb/content HTTP/1.1"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["range"] == "bytes=0-0"
+
+    def test_without_an_end_is_not_read_to_it(self, gateway: Gateway) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"
+        gateway.default = repeats(head, b"mp4!")
+
+        assert find_video("t")
+
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            says(200, {"code": "success", "data": None}, Content_Type="application/json"),
+            says(200, "<html>", Content_Type="text/html"),
+            says(200, b"", Content_Type="video/mp4"),
+            says(200, b"\0"),
+            says(206, b"\0", Content_Type="video/mp4", Content_Encoding="gzip"),
+            says(302, Location="https://cdn.example/v.mp4", Content_Type="video/mp4"),
+            says(404, b"no", Content_Type="video/mp4"),
+            says(416, b"", Content_Type="video/mp4"),
+            *(says(status, {"error": {"message": "no"}}) for status in (400, 401, 402, 403)),
+        ],
+    )
+    def test_is_none_where_anything_else_is_answered(
+        self, gateway: Gateway, behaviour: Behaviour
+    ) -> None:
+        gateway.default = behaviour
+
+        assert find_video("t") == ""
+        assert len(gateway.requests) == 1
+
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            *(BROKEN, TOO_MANY, is_silent(), resets(), says(408), says(425), says(503), says(520)),
+            drips((), after=b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"),
+        ],
+    )
+    def test_that_the_gateway_cannot_tell_of_for_now_is_a_passing_error(
+        self, gateway: Gateway, behaviour: Behaviour
+    ) -> None:
+        gateway.default = behaviour
+        started_at = time.monotonic()
+
+        with pytest.raises(OctovidTransientError) as raised:
+            find_video("t")
+
+        assert time.monotonic() - started_at < 5
+        assert KEY not in str(raised.value)
 
 
 class TestProxy:

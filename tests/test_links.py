@@ -4,7 +4,15 @@ from datetime import datetime, timezone
 
 import pytest
 
-from octovid_django.links import link_expiry, needs_key, read_link
+from octovid_django.links import (
+    content_url,
+    is_content_url,
+    link_expiry,
+    needs_key,
+    path_segment,
+    read_link,
+    read_task_link,
+)
 
 GATEWAY = "https://gateway.example/prefix"
 
@@ -87,3 +95,75 @@ def test_any_other_does_not(query: str) -> None:
 )
 def test_an_unsigned_link_at_the_gateway_needs_the_key(url: str, needs: bool) -> None:
     assert needs_key(url, GATEWAY) is needs
+
+
+CONTENT = "https://gateway.example/prefix/v1/videos/grok:t%2F1/content"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("http://localhost:3000", "https://LOCALHOST", "http://localhost.:3000", "http://0.0.0.0"),
+        *("http://127.0.0.1:3000", "http://127.1", "http://2130706433", "http://0x7f000001"),
+        *(
+            "http://[::1]:3000",
+            "http://[::ffff:127.0.0.1]",
+            "http://a.localhost",
+            "http://10.0.0.5",
+        ),
+        *("http://new-api:3000", "http://gateway.example", "https://Gateway.example:3000", ""),
+        *("https://gateway.example/prefix", "https://gateway.example/other", "https://[fd00::1]"),
+    ],
+)
+@pytest.mark.parametrize("segment", ["grok:t%2F1", "grok%3At%2f1"])
+def test_content_of_this_task_at_an_inner_address_is_the_gateways(host: str, segment: str) -> None:
+    link = read_task_link(f"{host}/v1/videos/{segment}/content", GATEWAY, {"grok:t/1"})
+
+    assert link == CONTENT.replace("grok:t%2F1", segment)
+
+
+def test_query_of_content_link_is_kept() -> None:
+    link = "http://localhost:3000/v1/videos/t/content?variant=hd"
+
+    assert read_task_link(link, GATEWAY, {"t"}) == (
+        "https://gateway.example/prefix/v1/videos/t/content?variant=hd"
+    )
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("https://cdn.example/v1/videos/t/content", "https://8.8.8.8/v1/videos/t/content"),
+        *("https://gateway.example/v1/videos/u/content", "http://10.0.0.5/v.mp4"),
+        "https://gateway.example/v1/videos/t/content/more",
+    ],
+)
+def test_other_link_stays_where_it_is(link: str) -> None:
+    assert read_task_link(link, GATEWAY, {"t"}) == link
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("http://localhost:3000/v1/videos/u/content", "http://127.0.0.1/v.mp4", "http://0/v.mp4"),
+        *("http://localhost./v.mp4", "http://[::]/v.mp4", "http://127.1/v.mp4", "https://[::1", 7),
+    ],
+)
+def test_other_link_to_the_readers_machine_is_none(link: object) -> None:
+    assert read_task_link(link, GATEWAY, {"t"}) is None
+
+
+def test_link_to_the_readers_machine_is_one_where_the_gateway_is_there_too() -> None:
+    link = "http://127.0.0.1:8001/videos/t.mp4"
+
+    assert read_task_link(link, "http://localhost:8001", {"t"}) == link
+
+
+@pytest.mark.parametrize(
+    ("task_id", "segment"),
+    [("grok:t/1", "grok%3At%2F1"), ("..", "%2E%2E"), (".", "%2E"), ("a.b?#%", "a.b%3F%23%25")],
+)
+def test_task_id_is_one_segment(task_id: str, segment: str) -> None:
+    assert path_segment(task_id) == segment
+    assert content_url(GATEWAY + "/", task_id) == f"{GATEWAY}/v1/videos/{segment}/content"
+    assert is_content_url(content_url(GATEWAY, task_id))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -32,6 +33,7 @@ from tests.gateway import (
     Behaviour,
     Gateway,
     answer,
+    is_silent,
     says,
     success,
 )
@@ -361,6 +363,131 @@ class TestEnds:
         finally:
             video_progressed.disconnect(delete)
         assert not VideoTask.objects.exists()
+
+
+VIDEO = says(206, b"\0", Content_Type="video/mp4")
+NO_VIDEO = says(404, {"error": {"message": "no video"}})
+
+
+class TestSuccessWithoutLink:
+    """After a minute of grace the gateway is asked for the video itself."""
+
+    @pytest.fixture
+    def refresh(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> Callable[[int], VideoTask]:
+        """Refresh the task once it is due, until so many seconds have passed."""
+        task = track("t", answer("SUCCESS", task_id="t"))
+
+        def refresh_until(seconds: int) -> VideoTask:
+            while task.next_poll_at and task.next_poll_at <= NOW + timedelta(seconds=seconds):
+                clock.move_to(task.next_poll_at)
+                refresh_due()
+                task.refresh_from_db()
+            return task
+
+        return refresh_until
+
+    def test_is_not_asked_for_within_the_grace(
+        self, gateway: Gateway, refresh: Callable[[int], VideoTask]
+    ) -> None:
+        gateway.behaviours["content"] = VIDEO
+
+        assert not refresh(59).is_finished
+        assert set(gateway.asked) == {"t"}
+
+    def test_gets_the_gateways_own_link_where_that_has_the_video(
+        self, gateway: Gateway, refresh: Callable[[int], VideoTask]
+    ) -> None:
+        gateway.behaviours["content"] = VIDEO
+
+        task = refresh(60)
+
+        assert (task.status, task.has_video) == ("SUCCESS", True)
+        assert task.video_url == f"{gateway.url}/v1/videos/t/content"
+        assert gateway.asked.count("content") == 1
+
+    def test_completes_without_one_where_the_gateway_has_none(
+        self, gateway: Gateway, refresh: Callable[[int], VideoTask]
+    ) -> None:
+        gateway.behaviours["content"] = NO_VIDEO
+
+        task = refresh(60)
+
+        assert (task.status, task.video_url) == ("SUCCESS", "")
+        assert gateway.asked.count("content") == 1
+
+    @pytest.mark.parametrize("trouble", [BROKEN, TOO_MANY])
+    def test_is_asked_for_again_after_a_passing_error(
+        self, gateway: Gateway, refresh: Callable[[int], VideoTask], trouble: Behaviour
+    ) -> None:
+        gateway.behaviours["content"] = trouble
+        task = refresh(60)
+        assert (task.is_finished, task.error_count) == (False, 1)
+        assert "when asked for the video" in task.last_error
+        assert not gateway_state().is_paused, "the account may ask about tasks"
+
+        gateway.behaviours["content"] = VIDEO
+        assert refresh(120).has_video
+
+    @pytest.mark.parametrize("trouble", [BROKEN, TOO_MANY])
+    def test_completes_in_bounded_time_and_tries_whatever_the_error(
+        self,
+        gateway: Gateway,
+        refresh: Callable[[int], VideoTask],
+        configure: Callable[..., None],
+        trouble: Behaviour,
+    ) -> None:
+        configure(POLL_INTERVAL=1, GIVE_UP_AFTER=60)
+        gateway.behaviours["content"] = trouble
+
+        task = refresh(600)
+
+        assert (task.status, task.video_url) == ("SUCCESS", "")
+        assert task.completed_at
+        assert task.completed_at <= NOW + timedelta(seconds=400)
+        assert gateway.asked.count("content") <= 12
+
+    def test_that_has_completed_is_asked_for_by_hand(self, gateway: Gateway, track: Track) -> None:
+        done = {"status": "SUCCESS", "next_poll_at": None}
+        task = track("t", answer("SUCCESS", task_id="t"), **done)
+        gateway.behaviours["content"] = VIDEO
+
+        refresh_tasks([task])
+
+        task.refresh_from_db()
+        assert task.video_url == f"{gateway.url}/v1/videos/t/content"
+
+    def test_with_its_link_is_not_asked_for(self, gateway: Gateway, track: Track) -> None:
+        done = {"status": "SUCCESS", "next_poll_at": None, "video_url": "https://cdn.example/v"}
+        refresh_tasks([track("t", answer("SUCCESS"), **done)])
+
+        assert gateway.asked == ["t"]
+
+    def test_is_asked_for_in_no_transaction_and_within_one_timeout(
+        self, gateway: Gateway, track: Track, configure: Callable[..., None]
+    ) -> None:
+        configure(TIMEOUT=1)
+        since = NOW - timedelta(minutes=2)
+        task = track("t", answer("SUCCESS"), link_awaited_since=since)
+        seen: list[bool] = []
+
+        def drip(sock: Any, stop: Any) -> None:
+            VideoTask.objects.using("default").filter(pk=task.pk).update(duration=9)
+            seen.append(True)
+            connections.close_all()
+            is_silent()(sock, stop)
+
+        gateway.behaviours["content"] = drip
+        started_at = time.perf_counter()
+
+        refresh_due()
+
+        assert seen
+        assert time.perf_counter() - started_at < 3
+        task.refresh_from_db()
+        assert not task.is_finished
+        assert task.last_error == "no whole answer from the gateway within 1 s"
 
 
 class TestProgress:

@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -21,7 +22,7 @@ from octovid_django.snapshot import TaskSnapshot
 ANSWERS = sorted((Path(__file__).parent / "answers").glob("*.json"))
 SILENCE: dict[str, Any] = {
     **dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), ""),
-    **dict.fromkeys(("resolution", "ratio"), ""),
+    **dict.fromkeys(("resolution", "ratio", "model"), ""),
     **dict.fromkeys(("status", "progress", "duration", "total_tokens"), None),
     **dict.fromkeys(("submitted_at", "started_at", "finished_at", "video_url_expires_at"), None),
 }
@@ -56,7 +57,7 @@ def test_every_answer_of_the_contract(path: Path) -> None:
 def test_every_row_of_the_contract_has_an_answer() -> None:
     rows = {json.loads(path.read_text())["contract"] for path in ANSWERS}
 
-    assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 16))}
+    assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 18))}
 
 
 def test_is_frozen() -> None:
@@ -136,11 +137,47 @@ class TestLinks:
         assert snapshot.video_url == ""
         assert snapshot.video_url_expires_at is None
 
-    def test_the_upstreams_content_comes_first(self) -> None:
+    def test_video_url_comes_before_what_may_be_anything(self) -> None:
         inner = {"content": {"video_url": VIDEO}, "url": "https://cdn.example/poster.jpg"}
-        said = answer("SUCCESS", data=inner, result_url="https://cdn.example/other.mp4")
 
-        assert read(said).video_url == VIDEO
+        assert read(answer("SUCCESS", data=inner)).video_url == VIDEO
+
+    def test_result_url_comes_before_the_upstreams_own(self) -> None:
+        inner = {"content": {"video_url": "https://cdn.example/raw.mp4"}}
+
+        assert read(answer("SUCCESS", data=inner, result_url=VIDEO)).video_url == VIDEO
+
+    @pytest.mark.parametrize("name", ["input", "request", "images", "error", "properties", "links"])
+    def test_what_was_sent_in_is_no_video(self, name: str) -> None:
+        said = answer("SUCCESS", data={name: {"url": VIDEO, "video_url": VIDEO}})
+
+        assert read(said).video_url == ""
+
+    @pytest.mark.parametrize(
+        "name", ["image_url", "last_frame_url", "cover_url", "callback_url", "original_result_url"]
+    )
+    def test_other_links_are_no_video(self, name: str) -> None:
+        assert read(answer("SUCCESS", data={"content": {name: VIDEO}})).video_url == ""
+
+    def test_link_to_this_task_at_localhost_is_the_gateways_by_either_id(self) -> None:
+        """The id that was asked for, and the one that the answer has."""
+        for own_id in ("asked/1", "task_1"):
+            link = f"http://127.0.0.1:3000/v1/videos/{quote(own_id, safe='')}/content"
+            snapshot = TaskSnapshot.from_answer(
+                answer("SUCCESS", result_url=link),
+                base_url="https://octopusx.ai/api",
+                link_lifetime=timedelta(hours=12),
+                task_id="asked/1",
+            )
+            path = f"/api/v1/videos/{quote(own_id, safe='')}/content"
+            assert snapshot.video_url == f"https://octopusx.ai{path}"
+
+    @pytest.mark.parametrize("word", ["FAILURE", "failed", "error", "timeout", "rejected"])
+    def test_word_of_failure_beside_a_link_is_not_believed(self, word: str) -> None:
+        snapshot = read(answer(word, fail_reason="task failed", data={"output": VIDEO}))
+
+        assert (snapshot.status, snapshot.video_url) == (TaskStatus.SUCCESS, VIDEO)
+        assert snapshot.fail_reason == ""
 
     def test_one_without_any_time_has_no_expiry(self) -> None:
         assert read(answer("SUCCESS", result_url=VIDEO)).video_url_expires_at is None
@@ -149,7 +186,8 @@ class TestLinks:
 FIELDS = (
     *("task_id", "status", "progress", "fail_reason", "result_url", "url", "error", "message"),
     *("submit_time", "start_time", "finish_time", "duration", "resolution", "ratio"),
-    *("content", "usage", "data"),
+    *("content", "usage", "data", "output", "creations", "metadata", "properties", "model"),
+    *("task_status_msg", "completed_at", "seconds"),
 )
 WEIRD = [
     *(None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**400, -(10**400), 0.5, 1e308, -1e308),
@@ -235,7 +273,8 @@ def assert_storable(snapshot: TaskSnapshot) -> None:
     assert len(text.encode()) <= 64 * 1024
     assert nesting(snapshot.payload) <= 31
     values = asdict(snapshot)
-    for name, length in {"upstream_status": 64, "resolution": 64, "ratio": 64}.items():
+    lengths = {"upstream_status": 64, "resolution": 64, "ratio": 64, "model": 191, "task_id": 191}
+    for name, length in lengths.items():
         assert len(values[name]) <= length
     for value in (json.dumps(snapshot.payload, ensure_ascii=False), *values.values()):
         if isinstance(value, str):

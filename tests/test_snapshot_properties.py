@@ -38,6 +38,7 @@ VIDEO = "https://cdn.example/v.mp4"
 signed_at = st.datetimes().map(lambda moment: re.sub("[-:]", "", moment.isoformat()[:19]))
 links = st.one_of(
     st.sampled_from([VIDEO, "javascript:alert(1)", "/v1/videos/t/content", "https://[::1", "//a"]),
+    st.sampled_from(["http://localhost:3000/v1/videos/t/content", "http://[::1]/v", "http://1/v"]),
     st.builds(
         "{}?X-Tos-Date={}Z&X-Tos-Expires={}".format, st.just(VIDEO), signed_at, st.integers()
     ),
@@ -66,6 +67,9 @@ names = st.sampled_from(
         *("code", "success", "data", "task_id", "status", "progress", "fail_reason", "message"),
         *("submit_time", "start_time", "finish_time", "result_url", "url", "video_url", "error"),
         *("content", "usage", "total_tokens", "duration", "resolution", "ratio"),
+        *("output", "outputs", "creations", "task_result", "videos", "metadata", "properties"),
+        *("model", "origin_model_name", "seconds", "completed_at", "expires_at", "id"),
+        *("task_status", "task_status_msg", "errorMessage", "detail"),
     ]
 )
 values = st.recursive(

@@ -70,10 +70,11 @@ class TestProgress:
         assert transition.fields["next_poll_at"] == at(25)
 
     def test_that_is_not_told_is_kept(self) -> None:
-        task = row(progress=30, duration=5, resolution="720p", submitted_at=START)
+        task = row(progress=30, duration=5, resolution="720p", submitted_at=START, model="mov-3")
 
         become(task, after_answer(task, snapshot(None), at(10)))
 
+        assert task.model == "mov-3"
         assert (task.status, task.progress, task.duration) == ("IN_PROGRESS", 30, 5)
         assert (task.resolution, task.submitted_at) == ("720p", START)
 
@@ -191,6 +192,13 @@ class TestSuccessWithoutLink:
         transition = after_answer(row(), snapshot("SUCCESS"), at(10))
 
         assert transition.fields["next_poll_at"] == at(25)
+
+    def test_is_not_lost_by_errors_either(self, configure: Callable[..., None]) -> None:
+        configure(GIVE_UP_AFTER=3600)
+        task = become(row(), after_answer(row(), snapshot("SUCCESS"), at(9999)))
+
+        times = [10_000.0 + seconds for seconds in range(8)]
+        assert fail_repeatedly(task, BROKEN, times, is_end=lambda _: False).status == "IN_PROGRESS"
 
     def test_that_turns_out_running_begins_its_minute_anew(self) -> None:
         task = row()

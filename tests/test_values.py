@@ -61,7 +61,23 @@ def test_moments_are_unix_times_in_seconds_or_milliseconds(unit: int, kind: type
     assert moment.tzinfo is timezone.utc
 
 
-@pytest.mark.parametrize("value", [0, -1, 1e14, 10**400, "soon"])
+@pytest.mark.parametrize(
+    "value", ["2026-04-12T12:00:00Z", "2026-04-12T14:00:00+02:00", " 2026-04-12 12:00:00.000z"]
+)
+def test_moments_in_iso_8601_have_a_time_zone(value: str) -> None:
+    moment = read_moment(value)
+
+    assert moment == NOON
+    assert moment.tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, 1e14, 10**400, "soon", "2026-04-12T12:00:00", "2026-04-12", "Z"),
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-04-12T12:00:00Z" * 9),
+    ],
+)
 def test_what_is_no_moment_is_nothing(value: Any) -> None:
     assert read_moment(value) is None
 

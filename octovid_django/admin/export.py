@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("task_id", "status", "progress", "fail_reason", "upstream_status"),
-    *("duration", "resolution", "ratio", "total_tokens", "video_url_expires_at"),
+    *("duration", "resolution", "ratio", "model", "total_tokens", "video_url_expires_at"),
     *("created_at", "submitted_at", "started_at", "finished_at", "completed_at", "delivered_at"),
     *("delivery_attempts", "delivery_error", "last_error", "metadata"),
 )

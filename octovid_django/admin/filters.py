@@ -12,9 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.models import VideoTask
+from octovid_django.values import storable
 
 EXPIRING = timedelta(hours=1)
 """How long a link has left that is soon dead."""
+MAX_MODELS = 30
+"""Models to choose from."""
 
 
 class LinkFilter(admin.SimpleListFilter):
@@ -40,6 +43,23 @@ class LinkFilter(admin.SimpleListFilter):
             "none": Q(video_url=""),
         }
         return tasks.filter(wanted.get(self.value() or "", Q()))
+
+
+class ModelFilter(admin.SimpleListFilter):
+    title = _("model")
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """The models that there are, found by leaps over the index: no row is read for it."""
+        tasks = model_admin.get_queryset(request).order_by("model").values_list("model", flat=True)
+        models: list[str] = []
+        model = ""
+        while len(models) < MAX_MODELS and (model := tasks.filter(model__gt=model).first()):
+            models.append(model)
+        return [(model, model) for model in models]
+
+    def queryset(self, request: HttpRequest, tasks: QuerySet[VideoTask]) -> QuerySet[VideoTask]:
+        return tasks.filter(model=storable(model)) if (model := self.value()) else tasks
 
 
 class DeliveryFilter(admin.SimpleListFilter):

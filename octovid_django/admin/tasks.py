@@ -48,7 +48,7 @@ from octovid_django.admin.actions import (
 )
 from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
-from octovid_django.admin.filters import DeliveryFilter, LinkFilter
+from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
@@ -84,7 +84,7 @@ class VideoTaskAdmin(TaskAdmin):
         *("status_badge", "progress_bar", "video_link", "player", "expires", "timeline"),
         *("run_time", "completed", "looks", "trouble"),
         *("fail_reason", "upstream_status", "last_error", "delivery_error"),
-        *("duration", "resolution", "ratio", "total_tokens"),
+        *("duration", "resolution", "ratio", "model", "total_tokens"),
     )
     """What ``live.js`` keeps up to date, where a page has it."""
     actions = (  # type: ignore[assignment]  # they take our own queryset
@@ -101,7 +101,7 @@ class VideoTaskAdmin(TaskAdmin):
 
     They need the permission to change that task.
     """
-    list_filter = ("status", LinkFilter, DeliveryFilter)
+    list_filter = ("status", LinkFilter, DeliveryFilter, ModelFilter)
     date_hierarchy = "created_at"
     search_fields = ("task_id", "fail_reason", METADATA)
     sortable_by = ("task_id", "completed")
@@ -124,7 +124,7 @@ class VideoTaskAdmin(TaskAdmin):
             {
                 "fields": (
                     *("player", "video_link", "expires", "duration"),
-                    *("resolution", "ratio", "total_tokens"),
+                    *("resolution", "ratio", "model", "total_tokens"),
                 )
             },
         ),

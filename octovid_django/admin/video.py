@@ -30,11 +30,6 @@ from octovid_django.models import VideoTask
 CHUNK_BYTES = 64 * 1024
 MAX_LOCATION = 16_384
 """Characters of a redirect, quoted: what Django and browsers bear."""
-VIDEO_TYPES = frozenset(
-    f"video/{name}" for name in ("mp4", "webm", "quicktime", "ogg", "mpeg", "x-matroska", "3gpp")
-)
-"""What is streamed. A browser runs none of it, whatever the bytes are."""
-_CONTENT_TYPE = re.compile(r"([\w/.+-]{1,60})\s*(?:;[^,]*)?")
 _PASSED_ON = {
     "Content-Range": re.compile(r"bytes (?:[0-9]{1,18}-[0-9]{1,18}|\*)/(?:[0-9]{1,18}|\*)"),
     "Accept-Ranges": re.compile("bytes|none"),
@@ -107,8 +102,7 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
             _("The gateway does not give out the video: it answered %(status)d.")
             % {"status": answer.status_code}
         )
-    video_type = _video_type(answer)
-    if video_type is None:
+    if answer.video_type is None:
         answer.close()
         raise NoVideo(_("What the gateway gives out is no video."))
     response: HttpResponseBase
@@ -119,20 +113,12 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
         is_async = isinstance(request, ASGIRequest)
         chunks = _async_chunks(answer) if is_async else _chunks(answer)
         response = StreamingHttpResponse(chunks, status=answer.status_code)
-    response["Content-Type"] = video_type
+    response["Content-Type"] = answer.video_type
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     for name, value in _passed_on(answer):
         response[name] = value
     return response
-
-
-def _video_type(answer: Video) -> str | None:
-    """The one type that the response has, if it is one of ours: of several, browsers take the
-    last."""
-    found = _CONTENT_TYPE.fullmatch(answer.headers.get("Content-Type", "").strip())
-    video_type = found[1].lower() if found else ""
-    return video_type if video_type in VIDEO_TYPES else None
 
 
 def _passed_on(answer: Video) -> Iterator[tuple[str, str]]:

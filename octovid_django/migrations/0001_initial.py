@@ -135,6 +135,15 @@ class Migration(migrations.Migration):
                 ),
                 ("ratio", models.CharField(blank=True, max_length=64, verbose_name="aspect ratio")),
                 (
+                    "model",
+                    models.CharField(
+                        blank=True,
+                        help_text="what makes the video",
+                        max_length=191,
+                        verbose_name="model",
+                    ),
+                ),
+                (
                     "total_tokens",
                     models.BigIntegerField(blank=True, null=True, verbose_name="tokens"),
                 ),
@@ -259,6 +268,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["next_poll_at"], name="octovid_due"),
                     models.Index(fields=["next_delivery_at"], name="octovid_undelivered"),
                     models.Index(fields=["status", "-created_at"], name="octovid_status"),
+                    models.Index(fields=["model", "-created_at"], name="octovid_model"),
                     models.Index(fields=["-created_at", "-id"], name="octovid_created"),
                     models.Index(fields=["completed_at"], name="octovid_completed"),
                     models.Index(

@@ -1,0 +1,115 @@
+"""Why something failed, where a response says so.
+
+Reasons stand under names that end in one of a few words (``fail_reason``, ``task_status_msg``,
+``errorMessage``), as text or as an object with a message and a code. One that only says *that* it
+failed gives way to one that says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from octovid_django.values import Json, read_number, read_text, read_word
+
+_ENDINGS = ("reason", "error", "message", "msg", "detail")
+"""Of the names of reasons, singular or plural; the sooner, the better."""
+_ERROR_NAMES = ("message", "msg", "error", "detail", "title")
+"""Where an error response says what it is, if not in an object ``error``."""
+_MAX_CODE = 10**12
+_MAX_NAMES = 1_000
+_MAX_ITEMS = 3
+_MAX_NESTING = 4
+
+_CHINESE_FILLERS = re.compile(
+    "任务|视频|生成|执行|处理|请求|上游|渠道|服务|系统|返回|失败|错误|异常|未知|出现|发生|已|了|的"
+)
+_CHINESE_SUCCESS = re.compile("操作成功|成功|完成")
+_WORDS = re.compile(r"[^\W\d_]+")
+_SUCCESS = {*_WORDS.findall("success succeed succeeded successful successfully completed done ok")}
+_FILLERS = {
+    *_WORDS.findall(
+        "a an and by from has have in is no of please reason the this to was with your "
+        "api bad channel code err error errors exception execution fail failed fails failure "
+        "generate generating generation internal job message n na nil none null occurred "
+        "process processing provider request response result return returned run server service "
+        "something status system task undefined unexpected unknown upstream video went wrong "
+        "again later retry try"
+    )
+}
+"""With these words any failure could be told."""
+
+
+def fail_reason(places: Iterable[Mapping[str, Json]], others: Iterable[str] = ()) -> str:
+    """Return why a task failed, "" where nothing says so.
+
+    Args:
+        places: The objects in which a reason may stand, the likeliest first.
+        others: Texts that may be a reason, if ``places`` hold none.
+    """
+    found = [*_reasons(list(places)), *others]
+    spoken = (text for text in found if _words(text) - _FILLERS - _SUCCESS)
+    hollow = (text for text in found if _words(text) - _SUCCESS)
+    return next(spoken, "") or next(hollow, "")
+
+
+def error_text(body: Json) -> str | None:
+    """Return what an error response says in its JSON, in whichever of the usual places."""
+    if not isinstance(body, Mapping):
+        return None
+    error = body.get("error")
+    inner = error_text(error) if isinstance(error, Mapping) else None
+    texts = (_first_text(body.get(name)) for name in _ERROR_NAMES)
+    return inner or next(filter(None, texts), None)
+
+
+def is_of_gateway(body: Json) -> bool:
+    """Return whether an error response is the gateway's own, not of a proxy in front of it.
+
+    Those send pages, or "problem details" (RFC 9457), which have a title instead of a message.
+    """
+    return isinstance(body, Mapping) and ("title" not in body or "error" in body)
+
+
+def _first_text(value: Json) -> str | None:
+    """A text, also of the first item of a list, as some validators send them."""
+    if isinstance(value, list):
+        value = next(iter(value), None)
+    return read_text(value.get("msg")) if isinstance(value, Mapping) else read_text(value)
+
+
+def _reasons(places: list[Mapping[str, Json]], depth: int = 0) -> Iterator[str]:
+    for ending in _ENDINGS:
+        for place in places:
+            for name, value in islice(place.items(), _MAX_NAMES):
+                if name.lower().removesuffix("s").endswith(ending):
+                    yield from _texts(value, place, depth)
+
+
+def _texts(value: Json, place: Mapping[str, Json], depth: int) -> Iterator[str]:
+    if text := read_text(value):
+        code = _code(place)
+        yield f"{text} ({code})" if code and code not in text else text
+    elif isinstance(value, Mapping) and depth < _MAX_NESTING:
+        yield from _reasons([value], depth + 1)
+        if code := _code(value):
+            yield code
+    elif isinstance(value, list) and depth < _MAX_NESTING:
+        for item in value[:_MAX_ITEMS]:
+            yield from _texts(item, place, depth + 1)
+
+
+def _code(place: Mapping[str, Json]) -> str | None:
+    """The code of an error, where there is one: it tells a refusal from a glitch."""
+    code = place.get("code")
+    if number := read_number(code):
+        return read_word(str(code)) if 200 != number < _MAX_CODE else None
+    word = read_word(code)
+    return word if word and _words(word) - _FILLERS - _SUCCESS else None
+
+
+def _words(text: str) -> set[str]:
+    """The words of ``text``, without those Chinese ones that any failure could be told with."""
+    text = _CHINESE_SUCCESS.sub(" ", text.lower())
+    return set(_WORDS.findall(_CHINESE_FILLERS.sub(" ", text)))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from octovid_django.pages import is_challenge, is_page, page_text
+
+CHALLENGE = (
+    b"<!DOCTYPE html><title>Just a moment...</title>Enable JavaScript and cookies to continue"
+)
+APP = b"<!doctype html><title>Shop</title><noscript>You need to enable JavaScript.</noscript>"
+
+
+@pytest.mark.parametrize("body", [CHALLENGE, APP, b" \n<HTML lang=en>", b"<html>"])
+def test_page_is_known_by_its_first_tag(body: bytes) -> None:
+    assert is_page({}, body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"html", b"<htmlx>", b"<xml/>", b'"<html>"'])
+def test_other_body_is_no_page(body: bytes) -> None:
+    assert not is_page({"Content-Type": "application/json"}, body)
+
+
+def test_page_is_known_by_its_type() -> None:
+    assert is_page({"Content-Type": "Text/HTML; charset=utf-8"}, b"")
+
+
+def test_challenge_is_known_by_its_header() -> None:
+    assert is_challenge({"cf-mitigated": "challenge"}, b"")
+
+
+@pytest.mark.parametrize("text", [CHALLENGE, b"<html>Verify you are human", b"<html>hCaptcha"])
+def test_challenge_is_known_by_its_words(text: bytes) -> None:
+    assert is_challenge({}, text)
+    assert "challenge page of the proxy" in page_text({}, text)
+
+
+@pytest.mark.parametrize(
+    "body", [APP, b'{"message": "captcha"}', b"<html>" + b" " * 2**17 + CHALLENGE]
+)
+def test_other_page_is_no_challenge(body: bytes) -> None:
+    assert not is_challenge({}, body)
+    assert page_text({}, body) == ""
