@@ -284,13 +284,13 @@ class VideoTaskAdmin(TaskAdmin):
     ) -> None:
         """Add ``metadata`` to those of the known tasks that this user may change."""
         tasks = self.get_queryset(request).filter(task_id__in=task_ids)
-        permitted = [task for task in tasks if self.has_change_permission(request, task)]
-        for task in permitted:
+        changeable = [task for task in tasks if self.has_change_permission(request, task)]
+        for task in changeable:
             VideoTask.objects.track(task.task_id, metadata=metadata)
             self.log_change(request, task, [{"changed": {"fields": ["Metadata"]}}])
-        if permitted:
+        if changeable:
             message = _("Known tasks whose metadata was changed: %(count)d")
-            self.message_user(request, message % {"count": len(permitted)}, messages.SUCCESS)
+            self.message_user(request, message % {"count": len(changeable)}, messages.SUCCESS)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
