@@ -39,9 +39,10 @@ from octovid_django.exceptions import (
     OctovidTimeoutError,
 )
 from octovid_django.links import content_url, needs_key, path_segment
-from octovid_django.pages import page_text
+from octovid_django.pages import is_challenge, is_page, page_text
 from octovid_django.reasons import error_text, is_of_gateway
 from octovid_django.redaction import redact_keys, traceback_text
+from octovid_django.shape import denies_task, is_wrong_path, names_task
 from octovid_django.snapshot import TaskSnapshot
 
 T = TypeVar("T")
@@ -139,12 +140,21 @@ def query_task(task_id: str) -> TaskSnapshot:
             be understood, or one of more than ``MAX_ANSWER_BYTES``), or unforeseen.
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
-    with _answer_to(_url(task_id)) as answer:
-        status, headers, body = answer.status_code, answer.headers, _read(answer)
+    with _answer_to(_url(task_id)) as response:
+        status, headers, body = response.status_code, response.headers, _read(response)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
+    try:
+        answer = _decode(body)
+    except OctovidAnswerError:
+        if is_page(headers, body):
+            raise OctovidBaseURLError(
+                f"the gateway answered {status} with a page for browsers. Check OCTOVID"
+                '["BASE_URL"], and that no proxy in front of the gateway asks for a browser'
+            ) from None
+        raise
     return TaskSnapshot.from_answer(
-        _decode(body),
+        answer,
         base_url=octovid_settings.BASE_URL,
         link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
         task_id=task_id,
@@ -300,9 +310,9 @@ def _read(answer: requests.Response) -> bytes:
         for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
             outline.feed(piece)
     except TooMuch as error:
-        if 200 <= answer.status_code < 300:
+        if 200 <= answer.status_code < 300 and not is_page(answer.headers, b""):
             raise OctovidAnswerError(f"the gateway's response {error}") from None
-        return b""  # the status says enough
+        return b""  # status and type say enough
     return outline.close()
 
 
@@ -331,18 +341,31 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError
     except OctovidAnswerError:
         answer = None
     fields = answer if isinstance(answer, dict) else {}
-    if fields.get("code") == "task_not_exist":
+    if denies_task(fields):
         return OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    said = f"the gateway answered {status} {_phrase(status)}{_said(answer, headers, body)}"
-    if status in (401, 403):
-        return OctovidAuthenticationError(f"{said}. {_advice(answer)}")
+    reason = f"{status} {_phrase(status)}{_said(answer, headers, body)}"
+    said = f"the gateway answered {reason}"
+    if status in (401, 402, 403) or is_challenge(status, headers, body):
+        is_of_row = status == 403 and not is_challenge(status, headers, body)
+        return OctovidAuthenticationError(
+            f"{said}. {_advice(answer)}", suspicion="403" if is_of_row else ""
+        )
     if status == 404:
-        return OctovidBaseURLError(f'{said}. Check OCTOVID["BASE_URL"]')
+        return _not_found(fields, said)
     if status == 429:
         return OctovidRateLimitError(said, retry_after=_retry_after(headers))
     if 300 <= status < 400:
-        return OctovidRedirectError(f"{said}{_target(headers)}. It was not followed")
-    return OctovidGatewayError(said) if status >= 500 else OctovidTaskError(said)
+        target = _target(headers)
+        return OctovidRedirectError(f"{said}{target}. It was not followed", reason=reason + target)
+    return OctovidGatewayError(said, reason=reason) if status >= 500 else OctovidTaskError(said)
+
+
+def _not_found(fields: Mapping[str, Any], said: str) -> OctovidError:
+    if names_task(fields):
+        return OctovidTaskNotFoundError("the gateway does not know this task (404 Not Found)")
+    return OctovidBaseURLError(
+        f'{said}. Check OCTOVID["BASE_URL"]', suspicion="" if is_wrong_path(fields) else "404"
+    )
 
 
 def _phrase(status: int) -> str:
@@ -388,7 +411,10 @@ def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def _connection_error(error: BaseException, timeout: float) -> OctovidConnectionError:
     causes = _causes(error)
     if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in causes):
-        return OctovidTimeoutError(f"no whole answer from the gateway within {timeout:g} s")
+        return OctovidTimeoutError(
+            f"no whole answer from the gateway within {timeout:g} s",
+            reason=f"no whole answer within {timeout:g} s",
+        )
     reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if reasons:
         reason = reasons[-1]
@@ -398,7 +424,7 @@ def _connection_error(error: BaseException, timeout: float) -> OctovidConnection
         reason = "the answer cannot be unpacked"
     else:
         reason = type(causes[-1]).__name__
-    return OctovidConnectionError(f"no answer from the gateway: {reason}")
+    return OctovidConnectionError(f"no answer from the gateway: {reason}", reason=reason)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

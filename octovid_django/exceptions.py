@@ -1,12 +1,16 @@
-"""What can go wrong between the site and the gateway, by whose trouble it is.
+"""What can go wrong between the site and the gateway, by its scope.
 
-===========================  =======================================  ==============================
-trouble                      what the app does                        kinds
-===========================  =======================================  ==============================
-everyone's (the account's)   all polling pauses, no row is marked     ``OctovidAccountError``
-this row's                   the row is asked again, with backoff     ``OctovidTaskError``
-passing                      the row is asked again, with backoff     ``OctovidTransientError``
-===========================  =======================================  ==============================
+===============  =================================================  ==========================
+scope            what the app does                                  kinds
+===============  =================================================  ==========================
+the account's    all polling pauses, then one probe goes first      ``OctovidAccountError``
+the task's       the row is polled again, with backoff              ``OctovidTaskError``
+transient        the same; where nothing else comes, an outage      ``OctovidTransientError``
+===============  =================================================  ==========================
+
+Whatever the scope, the row that met an error has it, and backs off. A 403 or 404 that may be either
+the account's or the task's is an ``OctovidAccountError`` with a ``suspicion``: the task's, until a
+second task meets the same.
 
 Every message is one readable line, redacted.
 """
@@ -44,24 +48,29 @@ class OctovidSynchronousOnlyError(OctovidError, SynchronousOnlyOperation):
 
 
 class OctovidAccountError(OctovidError):
-    """The trouble is the account's: asking for other tasks meets it too.
+    """The error is the account's: polling other tasks meets it too.
 
     Args:
         message: One readable line.
         retry_after: How long the gateway asks to be left alone, where it says so.
+        suspicion: What a second task must meet too, before it is the account's (``"403"``);
+            empty where one task's is enough to tell.
     """
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: timedelta | None = None, suspicion: str = ""
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.suspicion = suspicion
 
 
 class OctovidAuthenticationError(OctovidAccountError):
-    """401 or 403: the key is wrong, expired or out of quota."""
+    """401, 402 or 403: the key is wrong, expired or out of quota, or a proxy keeps us out."""
 
 
 class OctovidBaseURLError(OctovidAccountError):
-    """404 on the path: ``BASE_URL`` is not that of a gateway."""
+    """404 on the path, or a page in place of the API: ``BASE_URL`` is not that of a gateway."""
 
 
 class OctovidRateLimitError(OctovidAccountError):
@@ -81,7 +90,16 @@ class OctovidAnswerError(OctovidTaskError):
 
 
 class OctovidTransientError(OctovidError):
-    """Nobody's trouble for long: the same question may be answered in a moment."""
+    """It passes by itself, or is an outage.
+
+    Args:
+        message: One readable line.
+        reason: The cause alone, such as ``Connection refused``.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = one_line(reason) or str(self)
 
 
 class OctovidGatewayError(OctovidTransientError):

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 from django_q.models import Schedule
 
 from octovid_django import schedules
+from octovid_django.broker import broker_error
 from octovid_django.conf import octovid_settings
+from octovid_django.delivery import MAX_ATTEMPTS
 from octovid_django.exceptions import OctovidSettingsError
+from octovid_django.gateway_health import errors, paused, stuck, unreachable
 from octovid_django.models import OVERDUE_AFTER, GatewayState, VideoTask, VideoTaskQuerySet
 from octovid_django.pause import ACCOUNT
+from octovid_django.problem import MAX_COUNTED, Problem, counted, moment_text
+from octovid_django.redaction import one_line
 
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
+__all__ = ["MAX_COUNTED", "Problem", "problems"]
 
-
-MAX_COUNTED = 10_000
-"""Tasks that are counted; whether there are more makes no difference to what is to be done."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong."""
-
-    code: str
-    """A stable word for programs: ``settings``, ``schedule``, ``paused``, ``overdue``,
-    ``abandoned`` or ``undelivered``."""
-    message: str
-    """What it is and what to do, in one line, in the active language."""
+START_GRACE = timedelta(seconds=30)
+"""How long a cluster takes after its start until it first looks at its schedules."""
+EXPIRES_SOON = timedelta(hours=1)
 
 
 def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
@@ -45,11 +36,18 @@ def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
     """
     if tasks is None:
         tasks = VideoTask.objects.all()
+    state = GatewayState.objects.filter(name=ACCOUNT).first() or GatewayState(name=ACCOUNT)
+    gateway = unreachable(state) or paused(state)
+    idle = None if gateway else _overdue(tasks) or _never_ran(state, tasks)
+    undelivered = _undelivered(tasks)
+    if (idle or undelivered) and (broker := _broker()):
+        idle, undelivered = broker, None
     found = [
-        *(_settings(), _schedule(), _paused() or _overdue(tasks)),
-        *(_abandoned(tasks), _undelivered(tasks)),
+        *(_settings(), _schedule(), gateway, idle),
+        *(_expiring(tasks), _abandoned(tasks), _receivers(tasks), undelivered),
+        *(None if gateway else each(state, tasks) for each in (errors, stuck)),
     ]
-    return [problem for problem in found if problem]
+    return [Problem(each.code, one_line(each.message)) for each in found if each]
 
 
 def _settings() -> Problem | None:
@@ -77,18 +75,31 @@ def _schedule() -> Problem | None:
     return None
 
 
-def _paused() -> Problem | None:
-    state = GatewayState.objects.filter(name=ACCOUNT).first()
-    if state is None or not state.pause_count or not state.paused_until:
+# The clusters.
+
+
+def _broker() -> Problem | None:
+    error = broker_error()
+    if error is None:
         return None
-    is_any_polled = VideoTask.objects.tracked().exists()
-    if not state.is_paused and not is_any_polled:
-        return None  # there is nothing to ask that could end the pause
-    until = date_format(timezone.localtime(state.paused_until), "DATETIME_FORMAT")
     return Problem(
-        "paused",
-        _("Polling is paused, the next try is due at %(until)s: %(reason)s")
-        % {"until": until, "reason": state.pause_reason},
+        "broker",
+        _(
+            "The broker of django-q2 cannot be reached, so no work gets to its workers: %(error)s. "
+            "Work goes on by itself when it is back."
+        )
+        % {"error": error.rstrip(".")},
+    )
+
+
+def _never_ran(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
+    now = timezone.now()
+    is_by_hand = state.last_answer_at and state.last_answer_at > now - OVERDUE_AFTER
+    if state.last_tick_at or is_by_hand or not tasks.due(now - START_GRACE).exists():
+        return None
+    return Problem(
+        "cluster",
+        _("A task waits, and no cluster has ever run: start “manage.py qcluster”."),
     )
 
 
@@ -98,7 +109,71 @@ def _overdue(tasks: VideoTaskQuerySet) -> Problem | None:
         "%(count)d tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?",
         "count",
     )
-    return _counted("overdue", tasks.overdue(), message)
+    return counted("overdue", tasks.overdue(), message)
+
+
+# Delivery.
+
+
+def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
+    now = timezone.now()
+    at_risk = tasks.undelivered().filter(video_url_expires_at__gt=now).exclude(video_url="")
+    at_risk = at_risk.filter(
+        Q(video_url_expires_at__lte=now + EXPIRES_SOON)
+        | Q(video_url_expires_at__lte=F("next_delivery_at"), delivery_attempts__gt=0)
+    )
+    count = at_risk.order_by()[:MAX_COUNTED].count()
+    if not count:
+        return None
+    task = at_risk.order_by("video_url_expires_at")[0]
+    expires_at = task.video_url_expires_at or now
+    values = {"count": count, "task": task.task_id, "at": moment_text(expires_at)}
+    if task.next_delivery_at and task.next_delivery_at < expires_at:
+        message = ngettext_lazy(
+            "The link of %(count)d video expires soon, and its completion is not delivered: "
+            "%(task)s, at %(at)s.",
+            "The links of %(count)d videos expire soon, and their completions are not delivered: "
+            "first that of %(task)s, at %(at)s.",
+            "count",
+        )
+    else:
+        message = ngettext_lazy(
+            "URGENT: the link of %(count)d video expires before the next attempt to deliver its "
+            "completion: %(task)s, at %(at)s. Mend the receiver and resend the signals, or copy "
+            "the video.",
+            "URGENT: links expire before the next attempt to deliver their completions, of "
+            "%(count)d videos: first that of %(task)s, at %(at)s. Mend the receiver and resend "
+            "the signals, or copy the videos.",
+            "count",
+        )
+    return Problem("expiring", message % values)
+
+
+def _receivers(tasks: VideoTaskQuerySet) -> Problem | None:
+    failing = tasks.undelivered().filter(
+        next_delivery_at__isnull=False, delivery_attempts__gte=F("earlier_delivery_attempts") + 2
+    )
+    failing = failing.exclude(delivery_error="")
+    count = failing.order_by()[:MAX_COUNTED].count()
+    if not count:
+        return None
+    task = failing.order_by("next_delivery_at")[0]
+    message = ngettext_lazy(
+        "The completion of %(count)d task was not delivered, its receiver failed again: "
+        "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+        "The completions of %(count)d tasks were not delivered, their receivers failed again: "
+        "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+        "count",
+    )
+    values = {
+        "count": count,
+        "error": task.delivery_error.splitlines()[0],
+        "task": task.task_id,
+        "attempt": task.delivery_attempts - task.earlier_delivery_attempts,
+        "max": MAX_ATTEMPTS,
+        "at": moment_text(task.next_delivery_at or timezone.now()),
+    }
+    return Problem("receivers", message % values)
 
 
 def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:
@@ -107,7 +182,7 @@ def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:
         "The ends of %(count)d tasks were not delivered: their receivers kept on failing.",
         "count",
     )
-    return _counted("abandoned", tasks.abandoned(), message)
+    return counted("abandoned", tasks.abandoned(), message)
 
 
 def _undelivered(tasks: VideoTaskQuerySet) -> Problem | None:
@@ -118,9 +193,4 @@ def _undelivered(tasks: VideoTaskQuerySet) -> Problem | None:
         "count",
     )
     waiting = tasks.undelivered().filter(next_delivery_at__lte=late)
-    return _counted("undelivered", waiting, message)
-
-
-def _counted(code: str, tasks: QuerySet[VideoTask], message: StrPromise) -> Problem | None:
-    count = tasks.order_by()[:MAX_COUNTED].count()
-    return Problem(code, message % {"count": count}) if count else None
+    return counted("undelivered", waiting, message)

@@ -228,6 +228,15 @@ class VideoTask(models.Model):
         _("not found"), default=0, help_text=_("answers in a row that the task does not exist")
     )
     not_found_since = models.DateTimeField(_("not found since"), null=True, blank=True)
+    refused_since = models.DateTimeField(
+        _("refused since"),
+        null=True,
+        blank=True,
+        help_text=_("403 or 404, which may be the account's or this task's alone"),
+    )
+    account_error_count = models.PositiveIntegerField(
+        _("errors of the account"), default=0, help_text=_("in a row, among the errors")
+    )
     link_awaited_since = models.DateTimeField(_("link awaited since"), null=True, blank=True)
 
     completed_at = models.DateTimeField(_("end seen at"), null=True, blank=True)
@@ -353,6 +362,21 @@ class GatewayState(models.Model):
     pause_count = models.PositiveIntegerField(
         _("pauses"), default=0, help_text=_("in a row, without an answer between them")
     )
+    is_rate_limited = models.BooleanField(default=False, editable=False)
+    """Whether it is paused by 429."""
+    fingerprint = models.CharField(max_length=32, blank=True, editable=False)
+    """Of the key and the ``BASE_URL`` by which the pause came; it tells neither."""
+    suspects = models.CharField(max_length=255, blank=True, editable=False)
+    """The last tasks that met what may be the account's, as ``suspicion`` writes them."""
+    acquitted_at = models.DateTimeField(null=True, editable=False)
+    """When a pause last ended by a response: who was refused before that was so by itself."""
+    failing_since = models.DateTimeField(
+        _("no response since"), null=True, blank=True, help_text=_("by none of the polls")
+    )
+    failure_reason = models.TextField(_("reason of the outage"), blank=True)
+    failure_count = models.PositiveIntegerField(default=0, editable=False)
+    """Batches in a row without a response."""
+    is_outage_logged = models.BooleanField(default=False, editable=False)
 
     class Meta:
         verbose_name = _("gateway state")

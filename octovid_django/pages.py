@@ -15,19 +15,26 @@ _CHALLENGE = re.compile(
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     """Return whether a response is a page for a browser."""
-    kind = headers.get("Content-Type", "").lower()
-    return "html" in kind or re.match(rb"\s*<(!doctype html|html)\b", body[:1024], re.I) is not None
+    is_declared = "html" in headers.get("Content-Type", "").lower()
+    start = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return is_declared or start.startswith(b"<!doctype html")
 
 
-def is_challenge(headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether a page asks its reader to prove that they are human."""
-    if headers.get("cf-mitigated", "").lower() == "challenge":
-        return True
-    return is_page(headers, body) and _CHALLENGE.search(body[:_MAX_READ]) is not None
+def is_challenge(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether a proxy in front of the gateway wants to see a browser.
+
+    Its page of 403 is never the gateway's, whose errors are JSON. A page of 503 is most often an
+    outage: a challenge has a header that says so, or a script, without which it could ask nothing.
+    """
+    if status not in (403, 503) or not is_page(headers, body):
+        return False
+    is_asking = "cf-mitigated" in headers or b"<script" in body[:_MAX_READ].lower()
+    return status == 403 or is_asking
 
 
 def page_text(headers: Mapping[str, str], body: bytes) -> str:
     """Return what a page is, where that explains an error, else ""."""
-    if is_challenge(headers, body):
+    is_declared = headers.get("cf-mitigated", "").lower() == "challenge"
+    if is_declared or (is_page(headers, body) and _CHALLENGE.search(body[:_MAX_READ])):
         return "a challenge page of the proxy in front of it, which lets only browsers pass"
     return ""

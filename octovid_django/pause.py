@@ -1,19 +1,30 @@
-"""The account's trouble is everyone's pause (wrong key, wrong ``BASE_URL``, too many requests).
+"""How things stand with the account: paused by its errors, suspected, cut off, or well.
 
-While ``paused_until`` lies ahead nobody asks. Then one request goes first, and only its answer
-ends the pause. ``paused_until`` is a lease here too: who pushes it ahead sends that request.
+While ``paused_until`` lies ahead nobody polls. Then one probe goes first, and only its success ends
+the pause. ``paused_until`` is a lease here too: who pushes it ahead sends that probe. All of it is
+written by compare-and-swap, so that of several workers one writes, and one logs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
+from django.db.models import F
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from octovid_django.conf import octovid_settings
-from octovid_django.exceptions import OctovidAccountError
+from octovid_django.exceptions import (
+    OctovidAccountError,
+    OctovidRateLimitError,
+    OctovidSettingsError,
+    OctovidTransientError,
+)
 from octovid_django.models import GatewayState
+from octovid_django.suspicion import Sighting, see_all
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +32,39 @@ ACCOUNT = "default"
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+OUTAGE_AFTER = timedelta(seconds=30)
+OUTAGE_AFTER_BATCHES = 2
+"""How long, and by how many batches in a row, there is no response until it is an outage."""
+MOST_SWAPS = 10
 
 _rows = GatewayState.objects.filter(name=ACCOUNT)
 
 
 def gateway_state() -> GatewayState:
-    """Return how things stand with the account."""
-    return GatewayState.objects.get_or_create(name=ACCOUNT)[0]
+    """Return how things stand with the account; a pause of another key or ``BASE_URL`` ends."""
+    state = GatewayState.objects.get_or_create(name=ACCOUNT)[0]
+    if state.pause_count and not is_of_these_settings(state):
+        if _end_pause(state):
+            logger.info("Polling resumes (account %s): its key or BASE_URL was changed", state.name)
+        state.refresh_from_db()
+    return state
+
+
+def is_of_these_settings(state: GatewayState) -> bool:
+    """Whether a pause came by the key and the ``BASE_URL`` that the settings have now."""
+    return state.fingerprint in ("", _fingerprint()) or not _fingerprint()
+
+
+def _fingerprint() -> str:
+    try:
+        secret = f"{octovid_settings.BASE_URL}\n{octovid_settings.API_KEY}"
+    except OctovidSettingsError:
+        return ""
+    return salted_hmac("octovid_django.pause", secret, algorithm="sha256").hexdigest()[:32]
 
 
 def is_first(state: GatewayState) -> bool:
-    """Whether the caller may send the one request that goes first after a pause."""
+    """Whether the caller may send the probe that goes first after a pause."""
     if state.is_paused:
         return False
     lease = timezone.now() + timedelta(seconds=octovid_settings.TIMEOUT + 5)
@@ -40,12 +73,12 @@ def is_first(state: GatewayState) -> bool:
 
 
 def pause(state: GatewayState, error: OctovidAccountError) -> None:
-    """Stop all asking for a while: as long as ``error`` says, or longer each time in a row.
+    """Stop all polling for a while: as long as ``error`` says, or longer each time in a row.
 
     Args:
-        state: As it stood before the gateway was asked. Where another worker has paused since
+        state: As it stood before the gateway was polled. Where another worker has paused since
             then, its pause holds.
-        error: The trouble.
+        error: The account's.
     """
     length = min(FIRST_PAUSE * 2 ** min(state.pause_count, 10), LONGEST_PAUSE)
     if error.retry_after is not None and error.retry_after > timedelta(0):
@@ -53,23 +86,87 @@ def pause(state: GatewayState, error: OctovidAccountError) -> None:
     has_paused = _rows.filter(pause_count=state.pause_count).update(
         paused_until=timezone.now() + length,
         pause_reason=str(error),
+        is_rate_limited=isinstance(error, OctovidRateLimitError),
         pause_count=state.pause_count + 1,
+        fingerprint=_fingerprint(),
     )
     if has_paused:
-        logger.error("Polling pauses for %d s: %s", length.total_seconds(), error)
+        seconds = length.total_seconds()
+        logger.error("Polling pauses for %d s (account %s): %s", seconds, ACCOUNT, error)
 
 
 def resume(state: GatewayState) -> None:
-    """Let everybody ask again: the gateway has answered the request that went first."""
-    if _rows.filter(pause_count=state.pause_count).update(
-        paused_until=None, pause_reason="", pause_count=0
-    ):
-        logger.info("Polling goes on: the gateway answers again")
+    """Let everybody poll again: the probe has succeeded."""
+    if _end_pause(state, acquitted_at=timezone.now(), suspects=""):
+        logger.info("Polling resumes (account %s): the gateway responds again", ACCOUNT)
 
 
-def heard() -> None:
-    """Note that the gateway has answered."""
+def _end_pause(state: GatewayState, **fields: Any) -> bool:
+    paused = _rows.filter(pause_count=state.pause_count, pause_count__gt=0)
+    return paused.update(paused_until=None, pause_reason="", pause_count=0, **fields) == 1
+
+
+def forget_reason(state: GatewayState) -> None:
+    """The probe met something else: what the pause came by is history, probing goes on."""
+    _rows.filter(pause_count=state.pause_count).update(pause_reason="")
+
+
+def record_sightings(state: GatewayState, sightings: Collection[Sighting]) -> bool:
+    """Note who met what may be the account's, beside what other workers have noted since.
+
+    Args:
+        state: As it stood before the gateway was polled.
+        sightings: Of one batch.
+
+    Returns:
+        Whether it is the account's, all told.
+    """
+    text = state.suspects
+    for _ in range(MOST_SWAPS):
+        told, is_accounts = see_all(text, sightings)
+        if told == text or _rows.filter(suspects=text).update(suspects=told):
+            return is_accounts
+        text = _rows.values_list("suspects", flat=True).get()
+    return False
+
+
+def record_response(state: GatewayState) -> None:
+    """Note that the gateway has responded: an outage, where there was one, is over."""
     _rows.update(last_answer_at=timezone.now())
+    if not state.failure_count:
+        return
+    failing = _rows.filter(failing_since=state.failing_since)
+    over = {"failing_since": None, "failure_count": 0, "failure_reason": ""}
+    if failing.filter(is_outage_logged=True).update(is_outage_logged=False, **over):
+        logger.info("The outage is over (account %s): the gateway responds again", ACCOUNT)
+    else:
+        failing.update(**over)
+
+
+def record_failure(error: OctovidTransientError) -> None:
+    """Note that a whole batch met no response; from the second one on it may be an outage."""
+    now = timezone.now()
+    _rows.filter(failing_since=None).update(failing_since=now)
+    _rows.update(failure_count=F("failure_count") + 1, failure_reason=error.reason)
+    outage = _rows.filter(
+        is_outage_logged=False,
+        failing_since__lte=now - OUTAGE_AFTER,
+        failure_count__gte=OUTAGE_AFTER_BATCHES,
+    )
+    if outage.update(is_outage_logged=True):
+        logger.error(
+            "An outage (account %s), no response since %s: %s. Check BASE_URL and the network",
+            ACCOUNT,
+            f"{timezone.localtime(_rows.values_list('failing_since', flat=True).get()):%H:%M:%S}",
+            error.reason,
+        )
+
+
+def is_outage(state: GatewayState) -> bool:
+    """Whether the gateway has given no response for so long that it is none by chance."""
+    since = state.failing_since
+    is_long = since is not None and since <= timezone.now() - OUTAGE_AFTER
+    return is_long and state.failure_count >= OUTAGE_AFTER_BATCHES
 
 
 def ticked() -> None:

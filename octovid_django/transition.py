@@ -10,6 +10,7 @@ from typing import Any
 from octovid_django.conf import octovid_settings
 from octovid_django.enums import STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import (
+    OctovidAccountError,
     OctovidConnectionError,
     OctovidError,
     OctovidTaskNotFoundError,
@@ -51,6 +52,8 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
         "last_error": "",
         "not_found_count": 0,
         "not_found_since": None,
+        "refused_since": None,
+        "account_error_count": 0,
     }
     if task.status in STICKY_STATUSES:
         is_same_end = snapshot.status == task.status
@@ -104,8 +107,17 @@ def _has_awaited_link(task: VideoTask, time: timedelta, now: datetime) -> bool:
     return task.link_awaited_since is not None and now - task.link_awaited_since >= time
 
 
-def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transition:
-    """Return what ``task``, as it was claimed, becomes when asking about it met ``error``."""
+def after_error(
+    task: VideoTask, error: OctovidError, now: datetime, *, is_accounts: bool = False
+) -> Transition:
+    """Return what ``task``, as it was claimed, becomes when polling it met ``error``.
+
+    Args:
+        task: As it was claimed.
+        error: What came instead of a response.
+        now: When.
+        is_accounts: Whether ``error`` is the account's: no task is ``LOST`` by that.
+    """
     error_count = task.error_count + 1
     fields: dict[str, Any] = {
         **_looked_at(task, now),
@@ -115,9 +127,19 @@ def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transiti
     if isinstance(error, OctovidTaskNotFoundError):
         fields["not_found_count"] = task.not_found_count + 1
         fields["not_found_since"] = task.not_found_since or now
-    elif not isinstance(error, OctovidConnectionError):  # another answer: the row of them ends
+    elif not (is_accounts or isinstance(error, OctovidConnectionError)):
+        # another answer about this task: the row of them ends
         fields |= {"not_found_count": 0, "not_found_since": None}
+    if isinstance(error, OctovidAccountError) and error.suspicion:
+        fields["refused_since"] = task.refused_since or now
+    if is_accounts:
+        fields["account_error_count"] = task.account_error_count + 1
     if task.is_finished:
+        return Transition(fields, is_end=False)
+    if is_accounts:
+        if task.next_poll_at is not None:
+            # The whole of it, so that after a pause other tasks are due before this one.
+            fields["next_poll_at"] = now + _backoff(error_count, jitter=0)
         return Transition(fields, is_end=False)
     is_denied = (
         isinstance(error, OctovidTaskNotFoundError)
@@ -125,7 +147,8 @@ def after_error(task: VideoTask, error: OctovidError, now: datetime) -> Transiti
         and now - fields["not_found_since"] >= LOST_AFTER
     )
     is_too_old = _is_too_old(task, now) and not task.link_awaited_since
-    if is_denied or (is_too_old and error_count >= LOST_AFTER_LOOKS):
+    own_error_count = error_count - task.account_error_count
+    if is_denied or (is_too_old and own_error_count >= LOST_AFTER_LOOKS):
         return _ended(fields, TaskStatus.LOST, str(error), now)
     if task.next_poll_at is not None:
         fields["next_poll_at"] = now + _backoff(error_count)
@@ -200,6 +223,6 @@ def _is_too_old(task: VideoTask, now: datetime) -> bool:
     return now - since >= timedelta(seconds=octovid_settings.GIVE_UP_AFTER)
 
 
-def _backoff(error_count: int) -> timedelta:
+def _backoff(error_count: int, jitter: float = BACKOFF_JITTER) -> timedelta:
     seconds = min(octovid_settings.POLL_INTERVAL * 2.0 ** min(error_count - 1, 16), LONGEST_BACKOFF)
-    return timedelta(seconds=seconds * random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER))  # noqa: S311
+    return timedelta(seconds=seconds * random.uniform(1 - jitter, 1 + jitter))  # noqa: S311

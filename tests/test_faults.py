@@ -53,6 +53,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 IDS = ("t0", "t1", "t2", "t3")
 
 
+THE_ROWS_UNTIL_A_SECOND = {"403", "404", "404_html"}
+
+
 def new_api_error(message: str = SAID) -> dict[str, Any]:
     return {"error": {"message": message, "type": "new_api_error", "code": ""}}
 
@@ -86,7 +89,14 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
         "the answer cannot be unpacked",
     ),
     "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no answer from the gateway"),
-    "html": (says(200, HTML, Content_Type="text/html"), "the gateway's answer is not JSON"),
+    "html_without_its_type": (says(200, HTML), "the gateway's answer is not JSON"),
+    "403": (says(403, new_api_error()), "answered 403 Forbidden: no"),
+    "404": (says(404, new_api_error()), "answered 404 Not Found: no"),
+    "404_html": (says(404, HTML, Content_Type="text/html"), "answered 404 Not Found."),
+    "404_of_the_task": (
+        says(404, {"code": None, "message": SAID, "param": "task_id", "type": "invalid"}),
+        "the gateway does not know this task",
+    ),
     "empty": (says(200), "the gateway's answer is not JSON"),
     "invalid_utf8": (says(200, b'{"code": "\xff"}'), "the gateway's answer is not JSON"),
     "half_a_json": (says(200, b'{"code": "suc'), "the gateway's answer is not JSON"),
@@ -122,7 +132,13 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
 
 EVERYONES: dict[str, tuple[Behaviour, str, int]] = {
     "401": (says(401, new_api_error()), "answered 401 Unauthorized: no", 15),
-    "403": (says(403, new_api_error()), "answered 403 Forbidden: no", 15),
+    "402": (says(402, new_api_error()), "answered 402 Payment Required: no", 15),
+    "page": (says(200, HTML, Content_Type="text/html"), "answered 200 with a page", 15),
+    "challenge": (
+        says(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
+        "page of the proxy",
+        15,
+    ),
     "403_html": (says(403, HTML, Content_Type="text/html"), "answered 403 Forbidden.", 15),
     "404": (says(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
     "429": (says(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
@@ -249,6 +265,8 @@ class TestTheRowsTrouble:
     def test_may_be_that_of_every_row(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
     ) -> None:
+        if name in THE_ROWS_UNTIL_A_SECOND:
+            pytest.skip("that is the account's")
         gateway.default, said = THE_ROWS[name]
 
         assert refresh_due() == RefreshSummary(asked=4, failed=4)
@@ -260,7 +278,7 @@ class TestTheRowsTrouble:
 
 @pytest.mark.parametrize("name", EVERYONES)
 class TestEveryonesTrouble:
-    def test_pauses_all_and_marks_none(
+    def test_pauses_all_and_marks_who_met_it(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -274,8 +292,9 @@ class TestEveryonesTrouble:
 
         assert gateway.asked == ["t0", "t1"], "the rest of the batch is not asked about"
         assert_refreshed("t0")
-        for task in tasks("t1", "t2", "t3"):
+        for task in tasks("t2", "t3"):
             assert (task.status, task.error_count, task.last_error) == ("NOT_START", 0, "")
+        assert_marked(reason, "t1")
         state = gateway_state()
         assert state.paused_until == NOW + timedelta(seconds=seconds)
         assert reason in state.pause_reason
@@ -329,14 +348,15 @@ def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
 
 
 def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) -> None:
-    gateway.behaviours |= {name: behaviour for name, (behaviour, _) in THE_ROWS.items()}
-    for name in THE_ROWS:
+    names = THE_ROWS.keys() - {"404_html"}  # the second 404, which would be the account's
+    gateway.behaviours |= {name: THE_ROWS[name][0] for name in names}
+    for name in names:
         VideoTask.objects.track(name)
 
-    assert refresh_due().failed == len(THE_ROWS)
+    assert refresh_due().failed == len(names)
 
     assert_refreshed(*IDS)
-    assert_marked("", *THE_ROWS)
+    assert_marked("", *names)
 
 
 def test_a_redirect_is_not_followed_by_any_row(gateway: Gateway) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from threading import Event
 from typing import Any
 
 import pytest
 import time_machine
 from django.utils import translation
+from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.models import Schedule
 
 from octovid_django.exceptions import OctovidAuthenticationError
 from octovid_django.health import Problem, problems
-from octovid_django.models import VideoTask
-from octovid_django.pause import gateway_state, pause, resume
+from octovid_django.models import GatewayState, VideoTask
+from octovid_django.pause import gateway_state, pause, resume, ticked
 from octovid_django.schedules import ensure_schedule
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
@@ -34,6 +37,7 @@ def healthy_site(clock: time_machine.Coordinates) -> None:
     """One schedule, and tasks in every stage that is as it should be."""
     Schedule.objects.all().delete()
     ensure_schedule(using="default")
+    ticked()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
     create("a little late", next_poll_at=LATE + timedelta(minutes=1))
     create("no longer polled")
@@ -110,7 +114,7 @@ class TestPause:
         message = the_only_one("paused")
 
         assert "the gateway answered 401" in message
-        assert "April 12, 2026, 4:35 p.m." in message
+        assert "16:35:15" in message
 
     def test_is_one_until_the_gateway_answers(self, clock: time_machine.Coordinates) -> None:
         clock.shift(16)
@@ -182,6 +186,138 @@ class TestDelivery:
     def test_that_will_be_tried_again_is_none(self) -> None:
         ended("failed once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
 
+        assert problems() == []
+
+
+class TestReceivers:
+    def failed(self, task_id: str, attempts: int, **values: Any) -> VideoTask:
+        defaults = {"next_delivery_at": NOW + timedelta(minutes=4), "delivery_attempts": attempts}
+        defaults["delivery_error"] = "attach_video: RuntimeError: no shelf left\nmail: OSError"
+        return ended(task_id, **{**defaults, **values})
+
+    def test_that_failed_once_are_none(self) -> None:
+        self.failed("once", 1)
+
+        assert problems() == []
+
+    def test_that_failed_twice_are_named_with_their_error(self) -> None:
+        self.failed("twice", 2)
+
+        message = the_only_one("receivers")
+
+        assert message.startswith("The completion of 1 task was not delivered")
+        assert "attach_video: RuntimeError: no shelf left (twice, attempt 2 of 5" in message
+        assert "the next at 16:39:00" in message
+
+    def test_that_failed_twice_before_a_resend_begin_anew(self) -> None:
+        self.failed("resent", 6, earlier_delivery_attempts=5)
+
+        assert problems() == []
+
+    def test_are_urgent_where_the_link_expires_before_the_next_attempt(self) -> None:
+        self.failed(
+            "twice", 2, video_url="https://v", video_url_expires_at=NOW + timedelta(minutes=3)
+        )
+
+        urgent, receivers = problems()
+
+        assert urgent.code == "expiring"
+        assert urgent.message.startswith("URGENT: the link of 1 video expires before the next")
+        assert "twice, at 16:38:00" in urgent.message
+        assert receivers.code == "receivers"
+
+    def test_abandoned_with_a_link_that_expires_soon_is_urgent(self) -> None:
+        self.failed(
+            "gone",
+            5,
+            next_delivery_at=None,
+            video_url="https://v",
+            video_url_expires_at=NOW + timedelta(minutes=30),
+        )
+
+        assert [problem.code for problem in problems()] == ["expiring", "abandoned"]
+
+
+class TestExpiringLinks:
+    def test_of_an_undelivered_completion_are_one(self) -> None:
+        ended(
+            "waiting",
+            next_delivery_at=NOW,
+            video_url="https://v",
+            video_url_expires_at=NOW + timedelta(minutes=30),
+        )
+
+        message = the_only_one("expiring")
+
+        assert "expires soon, and its completion is not delivered: waiting, at 17:05:00" in message
+
+    def test_of_a_delivered_completion_are_none(self) -> None:
+        ended(
+            "delivered too",
+            delivered_at=NOW,
+            video_url="https://v",
+            video_url_expires_at=NOW + timedelta(minutes=30),
+        )
+
+        assert problems() == []
+
+
+class TestCluster:
+    @pytest.fixture(autouse=True)
+    def never_ran(self, healthy_site: None) -> None:
+        GatewayState.objects.all().delete()
+
+    def test_that_never_ran_is_one_once_a_task_waits(self) -> None:
+        message = the_only_one("cluster")
+
+        assert "no cluster has ever run: start “manage.py qcluster”" in message
+
+    def test_that_never_ran_is_none_without_a_task(self) -> None:
+        VideoTask.objects.update(next_poll_at=None)
+
+        assert problems() == []
+
+
+class TestBroker:
+    @pytest.fixture
+    def gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Redis that nobody answers for: a real client, a closed port."""
+        broker = get_broker()
+        if not hasattr(broker, "redis_version"):
+            redis_broker = pytest.importorskip("django_q.brokers.redis_broker")
+            monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:9/0")
+            broker = redis_broker.Redis(list_key="gone")
+        monkeypatch.setattr(Conf, "ORM", None)
+        monkeypatch.setattr("octovid_django.broker.get_broker", lambda: broker)
+
+    def test_that_is_gone_is_named_and_not_the_cluster(self, gone: None) -> None:
+        create("overdue", next_poll_at=LATE)
+        ended("waiting", next_delivery_at=LATE)
+
+        message = the_only_one("broker")
+
+        assert "broker of django-q2 cannot be reached" in message
+        assert "Connection refused" in message
+        assert "qcluster" not in message
+
+    def test_that_hangs_is_told_in_bounded_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Conf, "ORM", None)
+        monkeypatch.setattr("octovid_django.broker.SECONDS", 0.1)
+        let_go = Event()
+
+        class Hanging:
+            def ping(self) -> bool:
+                return let_go.wait(30)
+
+        monkeypatch.setattr("octovid_django.broker.get_broker", Hanging)
+        create("overdue", next_poll_at=LATE)
+        try:
+            assert "no response within 0.1 s" in the_only_one("broker")
+            assert "no response within 0.1 s" in the_only_one("broker")
+        finally:
+            let_go.set()
+
+    def test_is_not_asked_where_nothing_waits(self, gone: None) -> None:
         assert problems() == []
 
 

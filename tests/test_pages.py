@@ -10,7 +10,7 @@ CHALLENGE = (
 APP = b"<!doctype html><title>Shop</title><noscript>You need to enable JavaScript.</noscript>"
 
 
-@pytest.mark.parametrize("body", [CHALLENGE, APP, b" \n<HTML lang=en>", b"<html>"])
+@pytest.mark.parametrize("body", [CHALLENGE, APP, b" \n<!DOCTYPE HTML>"])
 def test_page_is_known_by_its_first_tag(body: bytes) -> None:
     assert is_page({}, body)
 
@@ -24,19 +24,27 @@ def test_page_is_known_by_its_type() -> None:
     assert is_page({"Content-Type": "Text/HTML; charset=utf-8"}, b"")
 
 
+PAGE = {"Content-Type": "text/html"}
+
+
 def test_challenge_is_known_by_its_header() -> None:
-    assert is_challenge({"cf-mitigated": "challenge"}, b"")
+    assert is_challenge(503, {**PAGE, "cf-mitigated": "challenge"}, b"")
+    assert "challenge page of the proxy" in page_text({"cf-mitigated": "challenge"}, b"")
+
+
+def test_page_of_403_is_a_challenge_and_one_of_503_an_outage() -> None:
+    assert is_challenge(403, PAGE, b"<h1>Forbidden</h1>")
+    assert not is_challenge(503, PAGE, b"<h1>Down</h1>")
+    assert is_challenge(503, PAGE, b"<script>ask()</script>")
 
 
 @pytest.mark.parametrize("text", [CHALLENGE, b"<html>Verify you are human", b"<html>hCaptcha"])
-def test_challenge_is_known_by_its_words(text: bytes) -> None:
-    assert is_challenge({}, text)
-    assert "challenge page of the proxy" in page_text({}, text)
+def test_text_of_a_challenge_is_known_by_its_words(text: bytes) -> None:
+    assert "challenge page of the proxy" in page_text(PAGE, text)
 
 
 @pytest.mark.parametrize(
     "body", [APP, b'{"message": "captcha"}', b"<html>" + b" " * 2**17 + CHALLENGE]
 )
-def test_other_page_is_no_challenge(body: bytes) -> None:
-    assert not is_challenge({}, body)
+def test_other_page_has_no_text(body: bytes) -> None:
     assert page_text({}, body) == ""

@@ -210,9 +210,15 @@ class TestOneRowsPoison:
 class TestTheAccountsTrouble:
     @pytest.mark.parametrize(
         ("trouble", "reason"),
-        [(WRONG_KEY, "401"), (TOO_MANY, "429"), (says(403), "403"), (says(404, "<html>"), "404")],
+        [
+            (WRONG_KEY, "401"),
+            (TOO_MANY, "429"),
+            (says(402), "402"),
+            (says(200, "<!doctype html>", Content_Type="text/html"), "200 with a page"),
+            (says(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
+        ],
     )
-    def test_is_everyones_pause_and_marks_no_row(
+    def test_is_everyones_pause_and_marks_who_met_it(
         self,
         gateway: Gateway,
         track: Track,
@@ -229,9 +235,11 @@ class TestTheAccountsTrouble:
         assert summary.asked == summary.failed == len(gateway.asked) == 1, "the rest is not asked"
         assert gateway_state().is_paused
         assert reason in gateway_state().pause_reason
-        assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 20
-        limit = NOW + timedelta(seconds=1)
-        assert VideoTask.objects.due(limit).count() == 20, "the leases are given back"
+        assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 19
+        assert VideoTask.objects.due().count() == 19, "the leases are given back"
+        task = VideoTask.objects.get(error_count=1, poll_count=1)
+        assert reason in task.last_error
+        assert task.next_poll_at == NOW + timedelta(seconds=15)
 
     def test_ends_by_one_request_that_goes_first(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
@@ -568,7 +576,7 @@ class TestTheseNow:
 
         gateway.behaviours = dict.fromkeys(gateway.behaviours, answer("QUEUED"))
         assert refresh_tasks(tasks) == RefreshSummary(asked=3, changed=3)
-        assert not gateway_state().is_paused
+        assert gateway_state().is_paused, "for all others it goes on, until its own probe succeeds"
 
     def test_that_are_none_are_nothing(self) -> None:
         assert refresh_tasks([]) == RefreshSummary()

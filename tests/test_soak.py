@@ -125,6 +125,46 @@ def test_finds_another_promise_broken(
     assert any(what in line for line in judge(records, TIMES).broken)
 
 
+class TestPoisonedRow:
+    @pytest.fixture(autouse=True)
+    def poisoned(self, records: Records) -> dict[str, Any]:
+        """A row that meets 403 for ever, ever less often."""
+        records.poisoned.add("poison403-1")
+        records.questions += [question("poison403-1", NOW - 2**n) for n in range(1, 6)]
+        poisoned = row("poison403-1", status="NOT_START", completed_at=None, delivered_at=None)
+        poisoned |= {"poll_count": 5, "last_error": "403", "next_poll_at": NOW + 70}
+        records.samples[-1][1].append(poisoned)
+        return poisoned
+
+    def test_that_has_its_error_and_backs_off_is_good(self, records: Records) -> None:
+        assert judge(records, TIMES).is_good
+
+    def test_that_pauses_the_account_is_found(self, records: Records) -> None:
+        records.pause_reasons |= {"", "the gateway answered 403 Forbidden"}
+
+        assert "paused the account" in judge(records, TIMES).broken[0]
+
+    @pytest.mark.parametrize(
+        ("values", "what"),
+        [
+            ({"status": "LOST"}, "has ended"),
+            ({"poll_count": 0}, "does not have its error"),
+            ({"last_error": ""}, "does not have its error"),
+        ],
+    )
+    def test_that_is_not_as_it_should_be_is_found(
+        self, records: Records, poisoned: dict[str, Any], values: dict[str, Any], what: str
+    ) -> None:
+        poisoned |= values
+
+        assert any(what in line for line in judge(records, TIMES).broken)
+
+    def test_that_does_not_back_off_is_found(self, records: Records) -> None:
+        records.questions += [question("poison403-1", NOW + 3 * n) for n in range(12)]
+
+        assert any("does not back off" in line for line in judge(records, TIMES).broken)
+
+
 @pytest.mark.parametrize(
     "excuse",
     [

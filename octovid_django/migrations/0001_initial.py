@@ -60,6 +60,25 @@ class Migration(migrations.Migration):
                         verbose_name="pauses",
                     ),
                 ),
+                ("is_rate_limited", models.BooleanField(default=False, editable=False)),
+                ("fingerprint", models.CharField(blank=True, editable=False, max_length=32)),
+                ("suspects", models.CharField(blank=True, editable=False, max_length=255)),
+                ("acquitted_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "failing_since",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="by none of the polls",
+                        null=True,
+                        verbose_name="no response since",
+                    ),
+                ),
+                (
+                    "failure_reason",
+                    models.TextField(blank=True, verbose_name="reason of the outage"),
+                ),
+                ("failure_count", models.PositiveIntegerField(default=0, editable=False)),
+                ("is_outage_logged", models.BooleanField(default=False, editable=False)),
             ],
             options={
                 "verbose_name": "gateway state",
@@ -229,6 +248,23 @@ class Migration(migrations.Migration):
                 (
                     "not_found_since",
                     models.DateTimeField(blank=True, null=True, verbose_name="not found since"),
+                ),
+                (
+                    "refused_since",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="403 or 404, which may be the account's or this task's alone",
+                        null=True,
+                        verbose_name="refused since",
+                    ),
+                ),
+                (
+                    "account_error_count",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="in a row, among the errors",
+                        verbose_name="errors of the account",
+                    ),
                 ),
                 (
                     "link_awaited_since",

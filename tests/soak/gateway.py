@@ -45,6 +45,11 @@ ERRORS = {
     "reset": resets(),
     "silence": is_silent_for(4),
 }
+POISONS = {
+    "poison403": says(403, {"error": {"message": "no access to its model", "type": "api_error"}}),
+    "poison404": says(404, {"error": {"message": "no such thing", "type": "api_error"}}),
+}
+"""What is always said of one row each, by the first word of its id."""
 TROUBLES = {"401": WRONG_KEY, "429": says(429, Retry_After="2")}
 """They pause everybody, the first for 15 s."""
 
@@ -55,7 +60,7 @@ class Question:
 
     task_id: str
     cluster: str
-    """Who asked: every cluster has a key of its own."""
+    """Who asked: every cluster has a User-Agent of its own."""
     asked_at: float
     answered_at: float
     fault: str | None
@@ -102,7 +107,7 @@ class SoakGateway(Gateway):
             self.questions.append(
                 Question(
                     request.task_id,
-                    request.headers["authorization"].removeprefix("Bearer "),
+                    request.headers["user-agent"],
                     asked_at,
                     time.time(),
                     fault,
@@ -120,5 +125,7 @@ class SoakGateway(Gateway):
         return fault
 
     def _truth(self, task_id: str) -> Behaviour:
+        if poison := POISONS.get(task_id.partition("-")[0]):
+            return poison
         state = self._tasks[task_id].state(time.time(), f"https://cdn.example/{task_id}.mp4")
         return says(200, {"code": "success", "data": {"task_id": task_id, **state}})

@@ -122,7 +122,7 @@ class Supervisor:
         log = f"cluster-{number}-{life}.log"
         process = self._site.start_qcluster(
             log,
-            OCTOVID_API_KEY=f"cluster-{number}",
+            SOAK_CLUSTER=f"cluster-{number}",
             SOAK_CLOCK_AHEAD=str(CLOCKS_AHEAD[(number - 1) % len(CLOCKS_AHEAD)]),
             **self._environment,
         )

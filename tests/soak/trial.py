@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import Site, wait_for
-from tests.soak.gateway import SoakGateway
+from tests.soak.gateway import POISONS, SoakGateway
 from tests.soak.servers import Server
 from tests.soak.site import new_site
 from tests.soak.supervisor import CLOCKS_AHEAD, KILLS, Supervisor
@@ -155,6 +155,7 @@ class Trial:
         kinds = [KILLS[number % len(KILLS)] for number in range(plan.kills)]
         events: list[tuple[float, Callable[[], Any]]] = [
             (end / 2, lambda: self._supervisor.add(len(CLOCKS_AHEAD) - 2)),
+            (0, self._track_poisoned),
             (0, lambda: self._track(FIRST_TASKS)),
             *((at, lambda: self._track(1)) for at in range(1, int(end))),
             *((rng.uniform(3, end), lambda kind=kind: self._kill(kind)) for kind in kinds),
@@ -202,6 +203,7 @@ class Trial:
         at = time.time()
         state: dict[str, Any] = self._storefront("state")
         self._records.samples.append((at, state["tasks"]))
+        self._records.pause_reasons.add(state["pause_reason"])
         return state
 
     def _settle(self, seconds: float) -> None:
@@ -209,7 +211,9 @@ class Trial:
         while time.monotonic() < ends_at and not self._is_stopped:
             self._tend()
             if not self._is_cut() and all(
-                row["status"] in ENDS and row["delivered_at"] for row in self._look()["tasks"]
+                row["status"] in ENDS and row["delivered_at"]
+                for row in self._look()["tasks"]
+                if row["task_id"] not in self._records.poisoned
             ):
                 return
             time.sleep(1)
@@ -229,6 +233,13 @@ class Trial:
             outcome = self._rng.choice(("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE"))
             self._gateway.create(task_id, outcome, self._rng.uniform(1, 40))
         self._records.tracked.update(task_ids)
+        self._storefront("track", task_ids)
+
+    def _track_poisoned(self) -> None:
+        """One row each that always meets an error which may be the account's, and is not."""
+        task_ids = [f"{kind}-1" for kind in POISONS]
+        self._records.poisoned.update(task_ids)
+        self._faults["row poisoned"] += len(task_ids)
         self._storefront("track", task_ids)
 
     def _kill(self, kind: str) -> None:

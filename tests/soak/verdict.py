@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.gateway import TROUBLES, Question
+from tests.soak.gateway import Question
 
 ENDS = {"SUCCESS", "FAILURE", "LOST"}
 
@@ -42,6 +42,9 @@ class Records:
     received: list[dict[str, Any]] = field(default_factory=list)
     samples: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
     """All rows, at moments in Unix time; the last when all was settled."""
+    poisoned: set[str] = field(default_factory=set)
+    """Rows of which the gateway always says 403 or 404; not among the tracked."""
+    pause_reasons: set[str] = field(default_factory=set)
     killed: set[int] = field(default_factory=set)
     outages: list[tuple[float, float]] = field(default_factory=list)
 
@@ -85,7 +88,7 @@ def judge(records: Records, times: Times) -> Verdict:
         deliveries=len(whole),
         doubles=len(whole) - len({task_id for task_id, _ in whole}),
         losses=list(_losses(records, rows, runs)),
-        stuck=list(_stuck(rows)),
+        stuck=list(_stuck(records, rows)),
         broken=[
             *_wrong_runs(records, runs),
             *_needless_doubles(records, runs),
@@ -93,6 +96,7 @@ def judge(records: Records, times: Times) -> Verdict:
             *_asked_after_the_end(records, rows, times),
             *_long_leases(records, times),
             *_unshared(records),
+            *_poisoned(records, rows, times),
         ],
     )
 
@@ -123,8 +127,10 @@ def _losses(
             yield f"{task_id} is marked as delivered, but its receivers were not done: {row}"
 
 
-def _stuck(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _stuck(records: Records, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     for task_id, row in rows.items():
+        if task_id in records.poisoned:
+            continue
         if row["status"] not in ENDS:
             yield f"{task_id} has not ended: {row}"
         elif not row["delivered_at"]:
@@ -179,8 +185,8 @@ def _asked_twice(records: Records, times: Times) -> Iterator[str]:
         if before is None:
             continue
         over_at = min(before.answered_at, before.asked_at + times.answer)
-        # The shortest backoff there is. What an account's trouble gave back has no pause.
-        pause = 0 if before.fault in TROUBLES else 0.8 * times.poll_interval - times.skew
+        # The shortest backoff there is.
+        pause = 0.8 * times.poll_interval - times.skew
         if question.asked_at < over_at + pause:
             yield f"asked twice within one lease: {before}, {question}"
 
@@ -206,6 +212,24 @@ def _long_leases(records: Records, times: Times) -> Iterator[str]:
                 ahead = (row[name] or at) - at
                 if ahead > longest + times.skew:
                     yield f"{name} of {row['task_id']} is {ahead:.0f} s ahead: {row}"
+
+
+def _poisoned(records: Records, rows: dict[str, dict[str, Any]], times: Times) -> Iterator[str]:
+    """A poisoned row has its error, backs off, does not end, and pauses nobody."""
+    for reason in sorted(records.pause_reasons):
+        if "403" in reason or "404" in reason:
+            yield f"one row has paused the account: {reason}"
+    for task_id in sorted(records.poisoned):
+        row = rows.get(task_id)
+        if row is None or row["status"] in ENDS:
+            yield f"{task_id} has ended: {row}"
+        elif not (row["poll_count"] and row["last_error"]):
+            yield f"{task_id} does not have its error: {row}"
+        asked_at = [each.asked_at for each in records.questions if each.task_id == task_id]
+        if len(asked_at) > 10 and (
+            max(asked_at) - min(asked_at) < 2 * times.poll_interval * (len(asked_at) - 1)
+        ):
+            yield f"{task_id} does not back off: {len(asked_at)} polls"
 
 
 def _unshared(records: Records) -> Iterator[str]:

@@ -5,29 +5,43 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.db import OperationalError, connections, router
 from django.db.models import Count
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from octovid_django.health import problems
 from octovid_django.management.base import OctovidCommand
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
+from octovid_django.redaction import one_line
 
 
 class Command(OctovidCommand):
     help = (
-        "Tell how the tasks and the gateway are. Exit code 1 when something is wrong: overdue "
-        "tasks, ends that were not delivered, no schedule, a paused gateway, wrong settings."
+        "Tell how the tasks and the gateway are. Exit code 1 when something is wrong: a gateway, "
+        "broker or database that cannot be reached, a pause, overdue or stuck tasks, completions "
+        "that are not delivered, links that expire before, no schedule, wrong settings."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
     def handle(self, *, as_json: bool, **options: Any) -> None:
-        report = _report()
+        report = _database_problem() or _report()
         self.stdout.write(_as_json(report) if as_json else _as_text(report))
         if report["problems"]:
             sys.exit(1)
+
+
+def _database_problem() -> dict[str, Any] | None:
+    """What can be told without the database, where it cannot be reached."""
+    try:
+        connections[router.db_for_read(VideoTask)].ensure_connection()
+    except OperationalError as error:
+        message = one_line(_("The database cannot be reached: %(error)s") % {"error": error})
+        return {"problems": [{"code": "database", "message": message}]}
+    return None
 
 
 def _report() -> dict[str, Any]:
@@ -48,11 +62,13 @@ def _as_json(report: dict[str, Any]) -> str:
 
 
 def _as_text(report: dict[str, Any]) -> str:
+    problems = [f"! {problem['message']}" for problem in report["problems"]]
+    if "tasks" not in report:
+        return "\n".join(problems)
     tasks = ", ".join(f"{count} {status}" for status, count in report["tasks"].items())
     lines = [f"tasks: {tasks or 'none'}", f"undelivered ends: {report['undelivered']}"]
     for name in ("last_tick_at", "last_answer_at", "paused_until"):
         moment = report[name]
         when = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "–"
         lines.append(f"{name.replace('_', ' ')}: {when}")
-    lines += [f"! {problem['message']}" for problem in report["problems"]]
-    return "\n".join([*lines, *([] if report["problems"] else ["all is well"])])
+    return "\n".join([*lines, *(problems or ["all is well"])])

@@ -1,3 +1,4 @@
+import os
 from importlib import import_module
 
 from django.apps import AppConfig
@@ -8,3 +9,6 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("shop.receivers").connect()
+        # By which the gateway knows who polls; the key is the same for all.
+        client = import_module("octovid_django.client")
+        client.USER_AGENT = os.environ.get("SOAK_CLUSTER", client.USER_AGENT)

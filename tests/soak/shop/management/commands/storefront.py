@@ -63,7 +63,9 @@ class Command(BaseCommand):
         get_broker().purge_queue()
 
     def state(self) -> dict[str, Any]:
+        state = gateway_state()
         return {
             "tasks": list(VideoTask.objects.values(*COLUMNS)),
-            "last_tick_at": gateway_state().last_tick_at,
+            "last_tick_at": state.last_tick_at,
+            "pause_reason": state.pause_reason,
         }

@@ -1,0 +1,88 @@
+"""What polls have told, written to the rows: the only writer of what the gateway reports."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from functools import partial
+
+from django.db import DatabaseError, InterfaceError, transaction
+
+from octovid_django.delivery import request_delivery
+from octovid_django.enums import ACTIVE_STATUSES, STICKY_STATUSES, TaskStatus
+from octovid_django.exceptions import OctovidAnswerError, OctovidError
+from octovid_django.models import VideoTask
+from octovid_django.redaction import links_in, one_line
+from octovid_django.signals import video_progressed
+from octovid_django.snapshot import TaskSnapshot
+from octovid_django.transition import Transition, after_answer, after_error
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RefreshSummary:
+    """What came of a refresh, in numbers of tasks."""
+
+    asked: int = 0
+    changed: int = 0
+    """Their status or progress is another now."""
+    completed: int = 0
+    """They have ended by this refresh."""
+    failed: int = 0
+    """Asking about them failed; ``last_error`` or the pause's reason tells why."""
+
+    def __add__(self, other: RefreshSummary) -> RefreshSummary:
+        return RefreshSummary(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+def apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) -> RefreshSummary:
+    """Write what came of polling ``task`` by ``now``, and notify whom it concerns."""
+    if isinstance(outcome, OctovidError):
+        return write(task, after_error(task, outcome, now), has_failed=True)
+    try:
+        return write(task, after_answer(task, outcome, now))
+    except InterfaceError:
+        raise
+    except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
+        # No traceback: databases quote what they refuse, links included.
+        links = (*task.known_links(), outcome.video_url, *links_in(outcome.payload))
+        refusal = OctovidAnswerError(one_line(f"the answer cannot be stored: {error}", links))
+        logger.error("Task %s: %s", task.task_id, refusal)
+        return write(task, after_error(task, refusal, now), has_failed=True)
+
+
+def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) -> RefreshSummary:
+    previous_status, previous_progress = TaskStatus(task.status), task.progress
+    fields = transition.fields
+    is_end = transition.is_end
+    rows = VideoTask.objects.primary().filter(pk=task.pk)
+    if not is_end:
+        rows = rows.filter(status=task.status, next_poll_at=task.next_poll_at)
+    elif fields["status"] == TaskStatus.LOST:
+        rows = rows.filter(status__in=ACTIVE_STATUSES)
+    else:
+        rows = rows.exclude(status__in=STICKY_STATUSES)
+    with transaction.atomic(using=rows.db):
+        is_mine = rows.update(**fields) == 1
+    if not is_mine:  # deleted, or another worker's by now: that one knows better
+        return RefreshSummary(asked=1, failed=int(has_failed))
+    for name, value in fields.items():
+        setattr(task, name, value)
+    is_changed = (task.status, task.progress) != (previous_status, previous_progress)
+    if is_end:
+        transaction.on_commit(partial(request_delivery, task.pk), using=rows.db)
+    elif is_changed:
+        transaction.on_commit(
+            partial(
+                video_progressed.notify,
+                task,
+                previous_status=previous_status,
+                previous_progress=previous_progress,
+            ),
+            using=rows.db,
+        )
+    return RefreshSummary(
+        asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
+    )

@@ -1,0 +1,44 @@
+"""What an error response is by its shape: content type and identifiers, in no human language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_IDENTIFIER_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
+
+def _words(value: Any) -> set[str]:
+    """The words of an identifier such as ``task_not_exist`` or ``taskNotFound``."""
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        return set()
+    return {word.lower() for word in _IDENTIFIER_WORD.findall(value)}
+
+
+def _named(fields: Mapping[str, Any], name: str) -> list[set[str]]:
+    """The words of the identifiers of this name, of the error and of what wraps it."""
+    parts = (fields, fields.get("error"))
+    return [_words(part.get(name)) for part in parts if isinstance(part, dict)]
+
+
+def names_task(fields: Mapping[str, Any]) -> bool:
+    """Whether the ``param`` or the ``code`` of a 404 speaks of the task."""
+    words = [*_named(fields, "param"), *_named(fields, "code")]
+    return any(each & {"task", "video", "id"} for each in words)
+
+
+def denies_task(fields: Mapping[str, Any]) -> bool:
+    """Whether the ``code`` of an error is one such as ``task_not_exist``."""
+    return any(
+        {"task", "not"} <= each and each & {"exist", "exists", "found"}
+        for each in _named(fields, "code")
+    )
+
+
+def is_wrong_path(fields: Mapping[str, Any]) -> bool:
+    """Whether the gateway says that it has no such path: it repeats method and path."""
+    error = fields.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    return isinstance(message, str) and message.startswith("Invalid URL")

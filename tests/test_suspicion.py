@@ -1,0 +1,295 @@
+"""Whose a 403 or 404 is: one row's, until a second row meets the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+
+from octovid_django.exceptions import OctovidAuthenticationError
+from octovid_django.models import GatewayState, VideoTask
+from octovid_django.pause import gateway_state, record_sightings
+from octovid_django.refresh import refresh_due, refresh_tasks
+from octovid_django.suspicion import Suspicion
+from tests.gateway import (
+    BROKEN,
+    TOO_MANY,
+    WRONG_KEY,
+    Behaviour,
+    Gateway,
+    answer,
+    says,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+RUNNING = answer("IN_PROGRESS", progress="50%")
+NO_MODEL = says(403, {"error": {"message": "no access to model x", "type": "new_api_error"}})
+NO_SUCH = says(404, {"error": {"message": "no such thing", "type": "new_api_error"}})
+POISONS = {
+    "403": NO_MODEL,
+    "404": NO_SUCH,
+    "404_html": says(404, "<html>", Content_Type="text/html"),
+}
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+@pytest.fixture
+def track(gateway: Gateway) -> Callable[..., VideoTask]:
+    def track_task(task_id: str, behaviour: Behaviour = RUNNING) -> VideoTask:
+        gateway.behaviours[task_id] = behaviour
+        return VideoTask.objects.track(task_id)
+
+    return track_task
+
+
+Track = Callable[..., VideoTask]
+
+
+def poll(*tasks: VideoTask) -> None:
+    for task in tasks:
+        refresh_tasks([task])
+
+
+def simulate(clock: time_machine.Coordinates, seconds: int) -> None:
+    """Let the time pass as a worker would, a round every five seconds."""
+    for _ in range(seconds // 5):
+        refresh_due()
+        clock.shift(5)
+
+
+class TestHealthyRows:
+    @pytest.mark.parametrize(
+        ("poison", "bad"), [("403", 1), ("404", 2), ("403", 5), ("404_html", 5)]
+    )
+    def test_poisoned_rows_leave_95_percent_of_the_rate(
+        self,
+        gateway: Gateway,
+        track: Track,
+        clock: time_machine.Coordinates,
+        poison: str,
+        bad: int,
+    ) -> None:
+        for number in range(60):
+            track(f"good-{number}")
+        seconds = 600
+        for number in range(bad):
+            track(f"bad-{number}", POISONS[poison])
+
+        simulate(clock, seconds)
+
+        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        # A pair of poisoned rows pauses once, for a round; then they are known as such.
+        allowed = 0.95 if bad <= 2 else 0.9
+        assert polls >= allowed * 60 * seconds / 15
+        for task in VideoTask.objects.filter(task_id__startswith="bad"):
+            assert task.poll_count >= 3
+            assert poison[:3] in task.last_error
+            assert task.status == "NOT_START"
+            assert task.next_poll_at
+            assert task.next_poll_at > NOW + timedelta(seconds=seconds + 60), "it backs off"
+
+    @pytest.mark.parametrize("poison", ["403", "404"])
+    def test_of_300_with_one_poisoned_row_are_polled_as_ever(
+        self,
+        gateway: Gateway,
+        track: Track,
+        clock: time_machine.Coordinates,
+        poison: str,
+    ) -> None:
+        for number in range(300):
+            track(f"good-{number}")
+        track("bad", POISONS[poison])
+
+        simulate(clock, 90)
+
+        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        assert polls >= 0.95 * 300 * 6
+        assert gateway_state().pause_count == 0
+
+    def test_with_one_row_that_meets_401_are_paused_ever_less(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        """The account's at once, however: but the row backs off, and another is the probe."""
+        for number in range(20):
+            track(f"good-{number}")
+        track("bad", WRONG_KEY)
+
+        simulate(clock, 3600)
+
+        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        assert polls >= 0.9 * 20 * 3600 / 15
+
+
+@pytest.mark.parametrize("poison", [WRONG_KEY, NO_MODEL, NO_SUCH], ids=["401", "403", "404"])
+def test_a_revoked_key_causes_no_more_requests_than_are_in_flight(
+    gateway: Gateway, track: Track, configure: Callable[..., None], poison: Behaviour
+) -> None:
+    configure(CONCURRENCY=8)
+    for number in range(100):
+        track(f"t-{number}", poison)
+
+    refresh_due()
+
+    assert len(gateway.asked) <= 8 + 1
+    assert gateway_state().is_paused
+    assert VideoTask.objects.filter(poll_count=1).count() == len(gateway.asked)
+
+
+class TestSecondRow:
+    def test_with_the_same_error_makes_it_the_accounts(self, track: Track) -> None:
+        first, second = track("a", NO_MODEL), track("b", NO_MODEL)
+
+        poll(first)
+        assert not gateway_state().is_paused
+        poll(second)
+
+        assert "403" in gateway_state().pause_reason
+
+    def test_with_another_error_is_another_suspect(self, track: Track) -> None:
+        poll(track("a", NO_MODEL), track("b", NO_SUCH))
+
+        assert not gateway_state().is_paused
+
+        poll(track("c", NO_MODEL))
+        assert gateway_state().is_paused, "the first is not forgotten"
+
+    def test_same_row_twice_is_no_second_row(self, track: Track) -> None:
+        task = track("a", NO_MODEL)
+
+        poll(task, task, task)
+
+        assert not gateway_state().is_paused
+
+    def test_after_a_success_of_the_first_is_none(self, gateway: Gateway, track: Track) -> None:
+        first, second = track("a", NO_MODEL), track("b", NO_MODEL)
+        poll(first)
+        gateway.behaviours["a"] = RUNNING
+        poll(first, second)
+
+        assert not gateway_state().is_paused
+
+    def test_after_a_success_of_its_own_is_none(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        first, second = track("a", NO_MODEL), track("b")
+        poll(first)
+        clock.shift(1)
+        poll(second)
+        gateway.behaviours["b"] = NO_MODEL
+        clock.shift(1)
+        poll(second)
+
+        assert not gateway_state().is_paused
+
+        poll(first)
+        assert gateway_state().is_paused
+
+    def test_after_a_success_of_a_third_is_one(self, track: Track) -> None:
+        poll(track("a", NO_MODEL), track("c"), track("b", NO_MODEL))
+
+        assert gateway_state().is_paused
+
+    def test_noted_by_another_worker_meanwhile_is_seen(self, track: Track) -> None:
+        first, second = track("a", NO_MODEL), track("b", NO_MODEL)
+        before = gateway_state()
+        suspicion = Suspicion(before)
+        poll(first)  # another cluster, since the state was read
+
+        error = OctovidAuthenticationError("403", suspicion="403")
+        assert not suspicion.note(second, error)
+        assert record_sightings(before, suspicion.sightings)
+
+    def test_not_polled_by_schedule_is_no_witness(self, track: Track) -> None:
+        first, second = track("a", NO_MODEL), track("b", NO_MODEL)
+        VideoTask.objects.update(next_poll_at=None)
+
+        poll(first, second)
+
+        assert not gateway_state().is_paused
+
+
+class TestProbe:
+    @pytest.mark.parametrize("behaviour", [WRONG_KEY, TOO_MANY, says(429, Retry_After="2")])
+    def test_goes_with_another_row_than_the_one_that_paused(
+        self,
+        gateway: Gateway,
+        track: Track,
+        clock: time_machine.Coordinates,
+        configure: Callable[..., None],
+        behaviour: Behaviour,
+    ) -> None:
+        configure(CONCURRENCY=1)
+        track("bad", behaviour)
+        refresh_due()
+        track("good")
+        gateway.requests.clear()
+        clock.shift(60)
+
+        refresh_due()
+
+        assert gateway.asked[0] == "good"
+
+    def test_that_succeeds_tells_that_the_others_are_refused_by_themselves(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        a, b, good = track("a", NO_MODEL), track("b", NO_MODEL), track("c")
+        poll(a, b)
+        assert gateway_state().pause_count == 1
+        clock.shift(16)
+        refresh_due()
+        assert gateway_state().pause_count == 0
+        clock.shift(60)
+
+        poll(a, b, a)
+        assert gateway_state().pause_count == 0
+
+        gateway.behaviours["c"] = NO_MODEL  # and now it is the account's
+        poll(good, track("d", NO_MODEL))
+        assert gateway_state().pause_count == 1
+
+
+class TestLost:
+    def test_no_row_is_by_the_accounts_error(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        task = track("a", WRONG_KEY)
+        clock.shift(timedelta(days=4))
+        for _ in range(8):
+            refresh_due()
+            clock.shift(400)
+        gateway.behaviours["a"] = BROKEN
+        refresh_due()
+
+        task.refresh_from_db()
+        assert task.status == "NOT_START"
+        assert task.error_count == 9
+
+    def test_a_task_that_429_comes_between_is_all_the_same(
+        self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
+    ) -> None:
+        unknown = says(400, {"code": "task_not_exist"})
+        task = track("a")
+        for number in range(12):
+            gateway.behaviours["a"] = TOO_MANY if number % 3 == 0 else unknown
+            refresh_due()
+            clock.shift(400)
+
+        task.refresh_from_db()
+        assert task.status == "LOST"
+
+
+def test_state_holds_no_more_than_two_suspects(track: Track) -> None:
+    poll(*(track(f"t{number}", poison) for number, poison in enumerate(POISONS.values())))
+
+    state: Any = GatewayState.objects.get()
+    assert len(state.suspects) < 255
