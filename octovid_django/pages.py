@@ -35,6 +35,7 @@ def is_challenge(status: int, headers: Mapping[str, str], body: bytes) -> bool:
 def page_text(headers: Mapping[str, str], body: bytes) -> str:
     """Return what a page is, where that explains an error, else ""."""
     is_declared = headers.get("cf-mitigated", "").lower() == "challenge"
-    if is_declared or (is_page(headers, body) and _CHALLENGE.search(body[:_MAX_READ])):
+    is_marked_up = is_page(headers, body) or body[:1024].lstrip().startswith(b"<")
+    if is_declared or (is_marked_up and _CHALLENGE.search(body[:_MAX_READ])):
         return "a challenge page of the proxy in front of it, which lets only browsers pass"
     return ""
