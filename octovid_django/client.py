@@ -22,7 +22,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from octovid_django import __version__
-from octovid_django.body import PIECE_BYTES, Outline, TooMuch, unpacked
+from octovid_django.body import PACKING, read_body
 from octovid_django.conf import octovid_settings
 from octovid_django.deadline import DeadlineAdapter, deadline, paced
 from octovid_django.exceptions import (
@@ -50,9 +50,6 @@ logger = logging.getLogger(__name__)
 
 QUERY_PATH = "/v1/video/generations/"
 USER_AGENT = f"octovid-django/{__version__}"
-
-PACKING = "gzip"
-"""It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
 
 VIDEO_TYPES = frozenset(
     f"video/{name}" for name in ("mp4", "webm", "quicktime", "ogg", "mpeg", "x-matroska", "3gpp")
@@ -140,7 +137,7 @@ def query_task(task_id: str) -> TaskSnapshot:
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
     with _answer_to(_url(task_id)) as answer:
-        status, headers, body = answer.status_code, answer.headers, _read(answer)
+        status, headers, body = answer.status_code, answer.headers, read_body(answer)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
     return TaskSnapshot.from_answer(
@@ -287,33 +284,6 @@ def _answer_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[r
         OSError,
     ) as error:
         raise _connection_error(error, timeout) from None
-
-
-def _read(answer: requests.Response) -> bytes:
-    """The body, as much of it as matters (``Outline``)."""
-    packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if packing not in ("identity", PACKING):
-        raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
-    pieces = _limited(iter(partial(answer.raw.read1, PIECE_BYTES, decode_content=False), b""))
-    outline = Outline()
-    try:
-        for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
-            outline.feed(piece)
-    except TooMuch as error:
-        if 200 <= answer.status_code < 300:
-            raise OctovidAnswerError(f"the gateway's response {error}") from None
-        return b""  # the status says enough
-    return outline.close()
-
-
-def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    limit = octovid_settings.MAX_ANSWER_BYTES
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > limit:
-            raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
-        yield piece
 
 
 def _decode(body: bytes) -> Any:
