@@ -11,6 +11,15 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 
+from requests import Response
+
+from octovid_django.conf import octovid_settings
+from octovid_django.exceptions import OctovidAnswerError
+from octovid_django.pages import is_page
+from octovid_django.redaction import redact_keys
+
+PACKING = "gzip"
+"""It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
 PIECE_BYTES = 16 * 1024
 LONG_STRING = 64 * 1024
 """Bytes of a string as it is sent. A longer one is kept in part: it is no link (``MAX_LINK``), and
@@ -35,6 +44,47 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 class TooMuch(Exception):  # noqa: N818  it is no error of ours
     """``json.loads`` should not build this; the text says why, as the end of a sentence."""
+
+
+def read_body(response: Response) -> bytes:
+    """Return the body, as much of it as matters; of an error that is too much, nothing.
+
+    Raises:
+        OctovidAnswerError: It is larger than ``MAX_ANSWER_BYTES``, or what ``TooMuch`` says, or
+            packed in a way that nobody asked for.
+        urllib3.exceptions.HTTPError: It broke off, or did not come in time.
+        zlib.error: It cannot be unpacked.
+    """
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", PACKING):
+        raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
+    pieces = _limited(_pieces(response))
+    outline = Outline()
+    try:
+        for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
+            outline.feed(piece)
+    except TooMuch as error:
+        if 200 <= response.status_code < 300 and not is_page(response.headers, b""):
+            raise OctovidAnswerError(f"the gateway's response {error}") from None
+        return b""  # the status says enough
+    return outline.close()
+
+
+def _pieces(response: Response) -> Iterator[bytes]:
+    # Not by stream() or iter_content(): up to urllib3 2.7 those read lines of any length between
+    # chunks. http.client, which read1() leaves them to, does not.
+    while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
+        yield piece
+
+
+def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    limit = octovid_settings.MAX_ANSWER_BYTES
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
+        yield piece
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -121,7 +171,11 @@ class Outline:
 
     def _cut(self) -> None:
         """Keep the beginning of the string, as far as nothing is torn there."""
-        beginning = bytes(self._kept[self._start : self._start + KEPT_OF_LONG])
+        known = self._kept[self._start : self._start + LONG_STRING]
+        redacted = redact_keys(known.decode("utf-8", "surrogateescape"))
+        # Nobody would recognise a key by its first half, with which the end may begin.
+        without_end = redacted.encode("utf-8", "surrogateescape")[:-KEPT_OF_LONG]
+        beginning = without_end[:KEPT_OF_LONG]
         if units := _UNITS.match(beginning):
             is_torn = units.end(1) == units.end()
             beginning = beginning[: units.start(1) if is_torn else units.end()]

@@ -22,7 +22,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from octovid_django import __version__
-from octovid_django.body import PIECE_BYTES, Outline, TooMuch, unpacked
+from octovid_django.body import PACKING, read_body
 from octovid_django.conf import octovid_settings
 from octovid_django.deadline import DeadlineAdapter, deadline, paced
 from octovid_django.exceptions import (
@@ -51,9 +51,6 @@ logger = logging.getLogger(__name__)
 
 QUERY_PATH = "/v1/video/generations/"
 USER_AGENT = f"octovid-django/{__version__}"
-
-PACKING = "gzip"
-"""It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
 
 VIDEO_TYPES = frozenset(
     f"video/{name}" for name in ("mp4", "webm", "quicktime", "ogg", "mpeg", "x-matroska", "3gpp")
@@ -141,7 +138,7 @@ def query_task(task_id: str) -> TaskSnapshot:
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
     with _answer_to(_url(task_id)) as response:
-        status, headers, body = response.status_code, response.headers, _read(response)
+        status, headers, body = response.status_code, response.headers, read_body(response)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
     try:
@@ -297,33 +294,6 @@ def _answer_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[r
         OSError,
     ) as error:
         raise _connection_error(error, timeout) from None
-
-
-def _read(answer: requests.Response) -> bytes:
-    """The body, as much of it as matters (``Outline``)."""
-    packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if packing not in ("identity", PACKING):
-        raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
-    pieces = _limited(iter(partial(answer.raw.read1, PIECE_BYTES, decode_content=False), b""))
-    outline = Outline()
-    try:
-        for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
-            outline.feed(piece)
-    except TooMuch as error:
-        if 200 <= answer.status_code < 300 and not is_page(answer.headers, b""):
-            raise OctovidAnswerError(f"the gateway's response {error}") from None
-        return b""  # status and type say enough
-    return outline.close()
-
-
-def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    limit = octovid_settings.MAX_ANSWER_BYTES
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > limit:
-            raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
-        yield piece
 
 
 def _decode(body: bytes) -> Any:

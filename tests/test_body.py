@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -134,6 +137,27 @@ class TestBounds:
 
             assert len(kept) < len(text)
             assert read_link(kept, "") is None
+
+    @pytest.mark.parametrize("spell", [str, str.upper, html.escape, quote, json.dumps])
+    def test_a_key_that_is_torn_by_the_cut_is_redacted(
+        self, configure: Callable[..., None], spell: Callable[[str], str]
+    ) -> None:
+        key = "sk-0123456789/abc+def&ghi"
+        configure(API_KEY=key)
+        for before in range(KEPT_OF_LONG - 40, KEPT_OF_LONG + 1, 3):
+            text = "." * before + spell(key).strip('"') + "." * LONG_STRING
+            kept = outline(b'"' + text.encode() + b'"').decode()
+
+            assert re.fullmatch(r'"\.+\**\.* \\u2026"', kept), kept[-60:]
+
+    def test_keys_that_are_all_there_is_are_redacted_to_the_last(
+        self, configure: Callable[..., None]
+    ) -> None:
+        key = "sk-" + "0123456789abcdef" * 10
+        configure(API_KEY=key)
+        kept = json.loads(outline(json.dumps(key * 2_000).encode()))
+
+        assert re.fullmatch(r"\** …", kept)
 
     def test_a_long_reason_keeps_what_a_row_does(self) -> None:
         kept = json.loads(outline(json.dumps("a" * LONG_STRING * 2).encode()))
