@@ -47,7 +47,7 @@ def csv_rows(response: HttpResponse) -> list[dict[str, str]]:
 
 def test_csv_has_a_row_for_each_task(admin_client: Client, task: VideoTask) -> None:
     other = VideoTask.objects.create(task_id="cgt-2")
-    VideoTask.objects.create(task_id="not selected")
+    VideoTask.objects.create(task_id="not-selected")
 
     rows = csv_rows(export(admin_client, "csv", task, other))
 

@@ -39,8 +39,8 @@ def healthy_site(clock: time_machine.Coordinates) -> None:
     ensure_schedule(using="default")
     ticked()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
-    create("a little late", next_poll_at=LATE + timedelta(minutes=1))
-    create("no longer polled")
+    create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
+    create("no-longer-polled")
     ended("just ended", next_delivery_at=NOW)
     ended("delivered", delivered_at=NOW)
 
@@ -158,7 +158,7 @@ class TestOverdueTasks:
 
 class TestDelivery:
     def test_that_was_given_up_is_one(self) -> None:
-        ended("given up", next_delivery_at=None)
+        ended("given-up", next_delivery_at=None)
 
         message = the_only_one("abandoned")
 
@@ -175,7 +175,7 @@ class TestDelivery:
 
     def test_of_several_is_counted(self) -> None:
         for number in range(2):
-            ended(f"given up {number}", next_delivery_at=None)
+            ended(f"given-up-{number}", next_delivery_at=None)
             ended(f"waiting {number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
@@ -325,7 +325,7 @@ def test_the_gravest_comes_first(configure: Callable[..., None]) -> None:
     configure(API_KEY="")
     Schedule.objects.all().delete()
     create("overdue", next_poll_at=LATE)
-    ended("given up", next_delivery_at=None)
+    ended("given-up", next_delivery_at=None)
     ended("waiting", next_delivery_at=LATE)
 
     codes = [problem.code for problem in problems()]
