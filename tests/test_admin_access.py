@@ -157,6 +157,31 @@ class TestStaffWithoutPermission:
             assert client.get(url).status_code == 403
 
 
+class TestSaveAsNew:
+    """Django takes a form for a new row if it says ``_saveasnew``, whatever ``save_as`` is."""
+
+    @pytest.mark.parametrize(
+        "permissions", [("add_videotask",), ("add_videotask", "change_videotask")]
+    )
+    def test_page_of_a_task_makes_no_other(
+        self, client: Client, task: VideoTask, permissions: tuple[str, ...]
+    ) -> None:
+        client.force_login(staff(*permissions))
+        before = everything()
+
+        for url in (url_of("change", task.pk), url_of("change", 999)):
+            response = client.post(url, {"metadata": "{}", "_saveasnew": "1"})
+            assert response.status_code == 403
+
+        assert everything() == before
+
+    def test_page_of_a_subclass_does_not_offer_it(self) -> None:
+        class Admin(VideoTaskAdmin):
+            save_as = True
+
+        assert Admin(VideoTask, site).save_as is False
+
+
 class SelectiveAdmin(VideoTaskAdmin):
     """Lets nobody see the task "hidden", or change the task "frozen"."""
 

@@ -10,7 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 from octovid_django.models import validate_metadata
 from octovid_django.redaction import one_line
-from octovid_django.task_ids import bare_task_id, validate_task_id
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, bare_task_id, validate_task_id
+
+MAX_IDS = 1_000
+"""Tasks that are tracked at once."""
+MAX_TEXT = MAX_IDS * (MAX_TASK_ID_LENGTH + 2)
+"""Characters of their ids, one a line."""
 
 
 class MetadataField(forms.JSONField):
@@ -65,6 +70,21 @@ class TrackForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.good: list[str] = []
         self.application_data: dict[str, Any] = {}
+
+    def clean_task_ids(self) -> str:
+        """Refuse more than can be tracked at once, before anything is done with them."""
+        text: str = self.cleaned_data["task_ids"]
+        lines = text.splitlines() if len(text) <= MAX_TEXT else []
+        if not 0 < len(lines) <= MAX_IDS:
+            self.data = self.data | {"task_ids": text if lines else ""}
+            raise forms.ValidationError(
+                _(
+                    "At most %(max)d tasks can be tracked at once here; “manage.py octovid_track” "
+                    "takes any number. None was tracked."
+                ),
+                params={"max": MAX_IDS},
+            )
+        return text
 
     def clean(self) -> dict[str, Any]:
         """Sort the good ids from the bad, which stay to be corrected.
