@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidMetadataError, OctovidSynchronousOnlyError
 from octovid_django.redaction import links_in
-from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_task_id
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_stored_id, validate_task_id
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,11 +49,11 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class TaskIdField(CharField):
-    """Stores no id that a gateway cannot have given, whichever call of the ORM writes it."""
+    """Stores no id that no row can have, whichever call of the ORM writes it."""
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         if value is not None and not hasattr(value, "resolve_expression"):
-            validate_task_id(value)
+            validate_stored_id(value)
         return super().get_db_prep_save(value, connection)
 
     def deconstruct(self) -> Any:

@@ -41,7 +41,7 @@ def healthy_site(clock: time_machine.Coordinates) -> None:
     create("running", next_poll_at=NOW + timedelta(seconds=15))
     create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
     create("no-longer-polled")
-    ended("just ended", next_delivery_at=NOW)
+    ended("just-ended", next_delivery_at=NOW)
     ended("delivered", delivered_at=NOW)
 
 
@@ -151,7 +151,7 @@ class TestOverdueTasks:
 
     def test_are_counted(self) -> None:
         for number in range(3):
-            create(f"overdue {number}", next_poll_at=LATE)
+            create(f"overdue-{number}", next_poll_at=LATE)
 
         assert the_only_one("overdue").startswith("3 tasks are overdue")
 
@@ -176,7 +176,7 @@ class TestDelivery:
     def test_of_several_is_counted(self) -> None:
         for number in range(2):
             ended(f"given-up-{number}", next_delivery_at=None)
-            ended(f"waiting {number}", next_delivery_at=LATE)
+            ended(f"waiting-{number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
 
@@ -184,7 +184,7 @@ class TestDelivery:
         assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
 
     def test_that_will_be_tried_again_is_none(self) -> None:
-        ended("failed once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
+        ended("failed-once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
 
         assert problems() == []
 
