@@ -38,6 +38,8 @@ def export(client: Client, kind: str, *tasks: VideoTask) -> HttpResponse:
     response = client.post(reverse(LIST_URL), data)
     assert response.status_code == 200
     assert response["Content-Disposition"] == f'attachment; filename="video-tasks.{kind}"'
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
     return response
 
 

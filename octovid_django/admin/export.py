@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_lazy as _
 
+from octovid_django.admin.responses import make_inert
 from octovid_django.admin.video import has_link
 from octovid_django.models import VideoTask
 
@@ -78,6 +79,5 @@ def _harmless(value: object) -> object:
 
 
 def _attached(response: HttpResponse, name: str) -> HttpResponse:
-    response["X-Content-Type-Options"] = "nosniff"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return make_inert(response)

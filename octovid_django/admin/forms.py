@@ -76,7 +76,8 @@ class TrackForm(forms.Form):
         text: str = self.cleaned_data["task_ids"]
         lines = text.splitlines() if len(text) <= MAX_TEXT else []
         if not 0 < len(lines) <= MAX_IDS:
-            self.data = self.data | {"task_ids": text if lines else ""}
+            left = text if lines else ""
+            self.data = {"task_ids": left, "metadata": self.data.get("metadata", "")}
             raise forms.ValidationError(
                 _(
                     "At most %(max)d tasks can be tracked at once here; “manage.py octovid_track” "

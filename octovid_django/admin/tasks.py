@@ -58,6 +58,7 @@ from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
+from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
@@ -324,7 +325,7 @@ class VideoTaskAdmin(TaskAdmin):
             add_metadata([task.pk for task in changed], metadata)
             LogEntry.objects.log_actions(
                 user_id=cast("int", request.user.pk),
-                queryset=changed,  # type: ignore[arg-type]  # any objects do
+                queryset=changed,
                 action_flag=CHANGE,
                 change_message=[{"changed": {"fields": ["Metadata"]}}],
             )
@@ -432,12 +433,15 @@ class VideoTaskAdmin(TaskAdmin):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         task = self._task(request, object_id)
+        context: dict[str, Any] = {"task": task, "media": self.media}
         try:
-            return video.respond(task, request)
-        except video.NoVideo as reason:
-            title = _("There is no video to show")
-            context = {"title": title, "task": task, "reason": str(reason), "media": self.media}
-            return self._page(request, "no_video", context, status=404)
+            response = video.respond(task, request)
+        except video.NoVideo as no_video:
+            context |= {"title": _("There is no video to show"), "reason": str(no_video)}
+        else:
+            context |= {"title": _("Video"), "player": self.player(task)}
+            return response or self._page(request, "watch", context)
+        return self._page(request, "no_video", context, status=404)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What ``live.js`` asks for: the cells of the rows on screen that change by themselves.
@@ -461,7 +465,7 @@ class VideoTaskAdmin(TaskAdmin):
         answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
             answer["above"] = self._live_above(request, above.split(","))
-        return JsonResponse(answer)
+        return make_inert(JsonResponse(answer))
 
     def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
         context = self._above(request)
