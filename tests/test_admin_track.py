@@ -397,6 +397,25 @@ class TestBounds:
 
         assert "t\nlast</textarea>" in page.replace("\r", "")
 
+    def test_metadata_that_is_stored_a_thousand_times_is_small(self, admin_client: Client) -> None:
+        data = {"task_ids": "cgt-1", "metadata": json.dumps({"text": "x" * 10_000})}
+        response = admin_client.post(reverse(URL), data)
+
+        assert "has at most 10000 characters" in response.content.decode()
+        assert not VideoTask.objects.exists()
+
+    def test_metadata_of_a_thousand_known_tasks_costs_a_handful_of_queries(
+        self, admin_client: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        ids = [f"t{number}" for number in range(1_000)]
+        VideoTask.objects.bulk_create(VideoTask(task_id=each, metadata={"a": 1}) for each in ids)
+        data = {"task_ids": "\n".join(ids), "metadata": '{"b": 2}'}
+
+        with django_assert_max_num_queries(60):
+            admin_client.post(reverse(URL), data)
+
+        assert all(task.metadata == {"a": 1, "b": 2} for task in VideoTask.objects.all())
+
     def test_thousand_ids_cost_a_handful_of_queries(
         self, admin_client: Client, django_assert_max_num_queries: Any
     ) -> None:

@@ -16,6 +16,8 @@ MAX_IDS = 1_000
 """Tasks that are tracked at once."""
 MAX_TEXT = MAX_IDS * (MAX_TASK_ID_LENGTH + 2)
 """Characters of their ids, one a line."""
+MAX_METADATA = 10_000
+"""Characters of the metadata that each of them gets."""
 
 
 class MetadataField(forms.JSONField):
@@ -86,6 +88,14 @@ class TrackForm(forms.Form):
                 params={"max": MAX_IDS},
             )
         return text
+
+    def clean_metadata(self) -> dict[str, Any]:
+        """Refuse what would be stored a thousand times."""
+        if len(self.data.get("metadata", "")) > MAX_METADATA:
+            message = _("The metadata of new tasks has at most %(max)d characters.")
+            raise forms.ValidationError(message, params={"max": MAX_METADATA})
+        metadata: dict[str, Any] = self.cleaned_data["metadata"]
+        return metadata
 
     def clean(self) -> dict[str, Any]:
         """Sort the good ids from the bad, which stay to be corrected.
