@@ -250,6 +250,15 @@ class TestPermissionsOfOneTask:
             response = admin_client.post(url_of("action", task.pk), {"action": "stop_tracking"})
             assert response.status_code == 403
 
+    def test_method_of_the_one_admin_is_asked_too(
+        self, admin_client: Client, task: VideoTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        admin = site._registry[VideoTask]
+        monkeypatch.setattr(
+            admin, "has_view_or_change_permission", lambda request, obj=None: obj is None
+        )
+        assert admin_client.get(url_of("live", None), {"ids": task.pk}).json()["rows"] == {}
+
     def test_are_not_asked_where_the_site_has_none(
         self, admin_client: Client, task: VideoTask
     ) -> None:
