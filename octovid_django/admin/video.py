@@ -18,11 +18,10 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from octovid_django.admin.responses import make_inert
+from octovid_django.admin.times import written
 from octovid_django.client import Video, open_video
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidError, OctovidSettingsError
@@ -110,9 +109,8 @@ def _is_redirectable(link: str) -> bool:
 
 def _reason(task: VideoTask) -> str:
     if task.is_link_expired and task.video_url_expires_at:
-        moment = timezone.localtime(task.video_url_expires_at)
         return _("The link to the video is dead, it expired at %(when)s") % {
-            "when": date_format(moment, "DATETIME_FORMAT")
+            "when": written(task.video_url_expires_at)
         }
     if not task.is_finished:
         return _("The video is not ready yet.")
