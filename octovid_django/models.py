@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.validators import MaxValueValidator
 from django.db import models, router, transaction
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.base import ModelBase
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,10 +23,20 @@ from django.utils.translation import gettext_lazy as _
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidMetadataError, OctovidSynchronousOnlyError
 from octovid_django.redaction import links_in
-from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_task_id
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, validate_stored_id, validate_task_id
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    CharField = models.CharField[str, str]
+else:
+    CharField = models.CharField
 
 MAX_NESTING = 30
 """Of metadata: MariaDB stores no JSON deeper than 32."""
+
+_FORBIDDEN = [chr(code) for code in (*range(1, 33), 127)]
+"""Characters that the database refuses in a task id: blanks and controls of ASCII."""
 
 SITES_OWN = {"task_id", "metadata", "updated_at"}
 """The columns of a task that ``save()`` writes."""
@@ -34,6 +46,19 @@ OVERDUE_AFTER = timedelta(minutes=2)
 
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class TaskIdField(CharField):
+    """Stores no id that no row can have, whichever call of the ORM writes it."""
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        if value is not None and not hasattr(value, "resolve_expression"):
+            validate_stored_id(value)
+        return super().get_db_prep_save(value, connection)
+
+    def deconstruct(self) -> Any:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 def validate_metadata(metadata: object) -> dict[str, Any]:
@@ -166,7 +191,7 @@ class VideoTask(models.Model):
     Who pushes one of them ahead owns the row's next look, or the delivery of its end, until then.
     """
 
-    task_id = models.CharField(_("task id"), max_length=MAX_TASK_ID_LENGTH, unique=True)
+    task_id = TaskIdField(_("task id"), max_length=MAX_TASK_ID_LENGTH, unique=True)
     status = models.CharField(
         _("status"), max_length=16, choices=TaskStatus, default=TaskStatus.NOT_START
     )
@@ -270,6 +295,12 @@ class VideoTask(models.Model):
             models.Index(fields=["video_url_expires_at"], name="octovid_expires"),
         ]
         constraints = [
+            models.CheckConstraint(
+                name="octovid_task_id_is_valid",
+                # Not by LIKE, whose escape character confuses Django's introspection of SQLite.
+                condition=~Q(task_id="")
+                & Q(*(Exact(StrIndex("task_id", Value(each)), 0) for each in _FORBIDDEN)),
+            ),
             models.CheckConstraint(
                 name="octovid_progress_is_percentage",
                 condition=Q(progress__gte=0, progress__lte=100),

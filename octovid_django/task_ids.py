@@ -25,15 +25,11 @@ _WORDS = frozenset(
 ``_``."""
 
 
-def validate_task_id(task_id: object) -> str:
-    """Return ``task_id`` if a gateway can have given it.
-
-    It has 1 to 191 characters, a letter or digit or dot among them. It holds no white space,
-    quotes, brackets, commas or semicolons. It is not a URL, not what a spreadsheet shows in place
-    of a value, and not a word for nothing or for the column.
+def validate_stored_id(task_id: object) -> str:
+    """Return ``task_id`` if a row can have it.
 
     Raises:
-        OctovidTaskIdError: No gateway can have given it; the message says why.
+        OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
     """
     if not isinstance(task_id, str) or not task_id:
         raise OctovidTaskIdError(gettext("a task id is a string of at least one character"))
@@ -49,6 +45,20 @@ def validate_task_id(task_id: object) -> str:
         raise OctovidTaskIdError(
             gettext("the task id %(id)r holds white space or control characters") % {"id": task_id}
         )
+    return task_id
+
+
+def validate_task_id(task_id: object) -> str:
+    """Return ``task_id`` if a gateway can have given it.
+
+    It has 1 to 191 characters, a letter or digit or dot among them. It holds no white space,
+    quotes, brackets, commas or semicolons. It is not a URL, not what a spreadsheet shows in place
+    of a value, and not a word for nothing or for the column.
+
+    Raises:
+        OctovidTaskIdError: No gateway can have given it; the message says why.
+    """
+    task_id = validate_stored_id(task_id)
     if foreign := next(filter(_is_foreign, task_id), None):
         raise OctovidTaskIdError(
             gettext("the task id %(id)r holds %(character)s, no id of a gateway does")

@@ -1,15 +1,49 @@
-"""To stop following tasks by hand, and to follow again what was stopped or ``LOST``."""
+"""To follow many tasks at once, to stop that, and to follow again what was stopped or ``LOST``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
+from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
 from octovid_django.transition import taken_back
+
+CHUNK = 500
+
+
+def start_tracking(task_ids: Collection[str], metadata: dict[str, Any] | None = None) -> None:
+    """Follow these tasks to their end; a task that is known already stays as it is.
+
+    Args:
+        task_ids: Ids that are valid.
+        metadata: The site's own, of every new task.
+    """
+    VideoTask.objects.primary().bulk_create(
+        (VideoTask(task_id=task_id, metadata=metadata or {}) for task_id in task_ids),
+        batch_size=CHUNK,
+        ignore_conflicts=True,
+    )
+
+
+def add_metadata(pks: Collection[int], metadata: dict[str, Any]) -> None:
+    """Add ``metadata`` to what these tasks have, and replace the keys that it names.
+
+    Args:
+        pks: The primary keys of the tasks.
+        metadata: The site's own.
+    """
+    rows = VideoTask.objects.primary()
+    with transaction.atomic(using=rows.db):
+        tasks = list(rows.select_for_update().filter(pk__in=pks).only("metadata").order_by("pk"))
+        for task in tasks:
+            task.metadata |= metadata
+            task.updated_at = timezone.now()
+        rows.bulk_update(tasks, ["metadata", "updated_at"], batch_size=CHUNK)
 
 
 def stop_tracking(pks: Collection[int]) -> int:

@@ -157,6 +157,31 @@ class TestStaffWithoutPermission:
             assert client.get(url).status_code == 403
 
 
+class TestSaveAsNew:
+    """Django takes a form for a new row if it says ``_saveasnew``, whatever ``save_as`` is."""
+
+    @pytest.mark.parametrize(
+        "permissions", [("add_videotask",), ("add_videotask", "change_videotask")]
+    )
+    def test_page_of_a_task_makes_no_other(
+        self, client: Client, task: VideoTask, permissions: tuple[str, ...]
+    ) -> None:
+        client.force_login(staff(*permissions))
+        before = everything()
+
+        for url in (url_of("change", task.pk), url_of("change", 999)):
+            response = client.post(url, {"metadata": "{}", "_saveasnew": "1"})
+            assert response.status_code == 403
+
+        assert everything() == before
+
+    def test_page_of_a_subclass_does_not_offer_it(self) -> None:
+        class Admin(VideoTaskAdmin):
+            save_as = True
+
+        assert Admin(VideoTask, site).save_as is False
+
+
 class SelectiveAdmin(VideoTaskAdmin):
     """Lets nobody see the task "hidden", or change the task "frozen"."""
 
@@ -224,6 +249,15 @@ class TestPermissionsOfOneTask:
         for task in tasks[1:]:
             response = admin_client.post(url_of("action", task.pk), {"action": "stop_tracking"})
             assert response.status_code == 403
+
+    def test_method_of_the_one_admin_is_asked_too(
+        self, admin_client: Client, task: VideoTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        admin = site._registry[VideoTask]
+        monkeypatch.setattr(
+            admin, "has_view_or_change_permission", lambda request, obj=None: obj is None
+        )
+        assert admin_client.get(url_of("live", None), {"ids": task.pk}).json()["rows"] == {}
 
     def test_are_not_asked_where_the_site_has_none(
         self, admin_client: Client, task: VideoTask

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from octovid_django.admin.export import _harmless
 from octovid_django.models import VideoTask
 
 LINK = "https://cdn.example/video.mp4?Signature=secret"
@@ -38,6 +42,8 @@ def export(client: Client, kind: str, *tasks: VideoTask) -> HttpResponse:
     response = client.post(reverse(LIST_URL), data)
     assert response.status_code == 200
     assert response["Content-Disposition"] == f'attachment; filename="video-tasks.{kind}"'
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
     return response
 
 
@@ -47,7 +53,7 @@ def csv_rows(response: HttpResponse) -> list[dict[str, str]]:
 
 def test_csv_has_a_row_for_each_task(admin_client: Client, task: VideoTask) -> None:
     other = VideoTask.objects.create(task_id="cgt-2")
-    VideoTask.objects.create(task_id="not selected")
+    VideoTask.objects.create(task_id="not-selected")
 
     rows = csv_rows(export(admin_client, "csv", task, other))
 
@@ -80,7 +86,8 @@ def test_the_link_is_the_sites_own(admin_client: Client, task: VideoTask, kind: 
     "text",
     [
         *("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", "＝1"),
-        *("\ufeff=1", "\u200b=1", " =1", "\xa0\u2060\u202e+1", "\x00=1"),
+        *("%1", "|x", "\u3164=1", "\uffa0\u2800\ufe0f=1", '"=1"'),
+        *("\ufeff=1", "\u200b=1", " =1", "\xa0\u2060\u202e+1", "\x01=1"),
     ],
 )
 def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
@@ -101,6 +108,11 @@ def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
         ("a; \ufeff@x;-1", "a; \ufeff'@x;'-1"),
         ("=1;=2", "'=1;'=2"),
         ("cats, -1 = 3; no", "cats, -1 = 3; no"),
+        ('a;"=1', "a;\"'=1"),
+        ("a;\u3164\ufe0f\U000e0020=1", "a;\u3164\ufe0f\U000e0020'=1"),
+        ("a|=1||", "a|'=1|'|"),
+        ("a\u2028−1", "a\u2028'−1"),
+        ("a;\n;=1", "a;\n;'=1"),
     ],
 )
 def test_part_that_a_spreadsheet_takes_for_a_cell_is_no_formula(
@@ -112,6 +124,29 @@ def test_part_that_a_spreadsheet_takes_for_a_cell_is_no_formula(
     (row,) = csv.DictReader(io.StringIO(content, newline=""))
 
     assert row["fail_reason"] == cell
+
+
+def test_metadata_that_a_spreadsheet_takes_for_a_cell_is_the_same_json(
+    admin_client: Client,
+) -> None:
+    metadata = {";=1": ["a;-2", "x\t=1", 'b|"@c', "\\;\\=", -3, "plain-text = 4"], "=x": "=y"}
+    task = VideoTask.objects.create(task_id="cgt-1", metadata=metadata)
+
+    (row,) = csv_rows(export(admin_client, "csv", task))
+
+    assert json.loads(row["metadata"]) == metadata
+    assert not re.search(r"[;|][\"\\ ]*[=+@-]", row["metadata"])
+    assert "plain-text = 4" in row["metadata"]
+
+
+@pytest.mark.parametrize("text", [" ", ";", "\t", ";\ufeff", '"', "\n "])
+def test_time_grows_no_faster_than_the_text(text: str) -> None:
+    def seconds(length: int) -> float:
+        start = time.perf_counter()
+        _harmless(text * length)
+        return time.perf_counter() - start
+
+    assert seconds(400_000) < 40 * max(seconds(40_000), 0.01)
 
 
 def test_who_may_look_may_export(client: Client, task: VideoTask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from selenium.webdriver.support.select import Select
 
+import octovid_django
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
@@ -22,6 +24,7 @@ from tests.gateway import Gateway, says
 from tests.processes import wait_for
 
 Visit = Callable[..., None]
+VIDEO = Path(octovid_django.__file__).parent / "sandbox/video.mp4"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -222,3 +225,22 @@ class TestHostileVideo:
         assert not browser.script("return document.documentElement.dataset.owned")
         assert gateway.requests
         assert browser.complaints()  # of the browser itself: it refuses
+
+    @pytest.mark.parametrize("view", ["change", "video"])
+    def test_real_video_is_played_on_the_page_and_by_itself(
+        self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, view: str
+    ) -> None:
+        gateway.default = says(200, VIDEO.read_bytes(), Content_Type="video/mp4; codecs=avc1")
+        visit(view, task.pk)
+        played = browser.driver.execute_async_script(
+            """
+            const done = arguments[0];
+            const video = document.querySelector("video");
+            video.muted = true;
+            video.play().then(() => done(video.duration), (error) => done(String(error)));
+            """
+        )
+
+        assert isinstance(played, (int, float)), played
+        assert played > 0
+        browser.complaints()

@@ -50,7 +50,7 @@ class TestPair:
         create("longer", metadata={"product": 3701})
         create("fraction", metadata={"product": 370.5})
         create("elsewhere", metadata={"product": 3, "order": 370})
-        create("other key", metadata={"by-product": 370})
+        create("other-key", metadata={"by-product": 370})
 
         assert found(term) == ["right"]
 

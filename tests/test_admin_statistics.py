@@ -248,3 +248,53 @@ def test_sum_of_tokens_holds_whatever_rows_hold(admin_client: Client) -> None:
     ]
     for page in pages:
         assert f"{3 * biggest:,}" in page
+
+
+FIRST = datetime(1, 1, 1, tzinfo=timezone.utc)
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone.utc)
+TIMES = ("submitted_at", "started_at", "finished_at", "video_url_expires_at")
+MOST = 2**31 - 1
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+@pytest.mark.parametrize(
+    "times",
+    [
+        dict.fromkeys(TIMES, FIRST),
+        dict.fromkeys(TIMES, LAST),
+        {**dict.fromkeys(TIMES, LAST), "submitted_at": FIRST, "started_at": FIRST},
+        {**dict.fromkeys(TIMES, FIRST), "submitted_at": LAST},
+        {"started_at": FIRST, "finished_at": LAST},
+    ],
+    ids=["first", "last", "longest", "backwards", "running"],
+)
+def test_pages_bear_whatever_rows_hold(
+    admin_client: Client, settings: Any, zone: str, times: dict[str, datetime]
+) -> None:
+    settings.TIME_ZONE = zone
+    big = {"duration": MOST, "total_tokens": 2**63 - 1, "poll_count": MOST, "error_count": MOST}
+    small = {"duration": 0, "total_tokens": -(2**63)}
+    for number, values in enumerate((big, small, big, small, big)):
+        VideoTask.objects.create(
+            task_id=f"t{number}",
+            status=("SUCCESS", "FAILURE")[number % 2],
+            video_url="https://cdn.example/v.mp4",
+            completed_at=NOW,
+            **times,
+            **values,
+        )
+    pk = VideoTask.objects.earliest("pk").pk
+    admin = "admin:octovid_django_videotask"
+    for url, query in (
+        (reverse(f"{admin}_changelist"), {}),
+        (reverse(f"{admin}_changelist"), {"link": "expiring"}),
+        (reverse(f"{admin}_change", args=[pk]), {}),
+        (reverse(f"{admin}_live"), {"ids": pk, "above": "problems,counts,history"}),
+        (reverse(f"{admin}_video", args=[pk]), {}),
+    ):
+        assert admin_client.get(url, query).status_code in (200, 302, 404)
+    for kind in ("csv", "json"):
+        data = {"action": f"export_{kind}", "_selected_action": [pk]}
+        assert admin_client.post(reverse(f"{admin}_changelist"), data).status_code == 200
+    total = 3 * (2**63 - 1) - 2 * 2**63
+    assert {each.tokens for each in statistics.ends(VideoTask.objects.all())} == {total}

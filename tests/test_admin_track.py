@@ -11,8 +11,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from octovid_django.admin import VideoTaskAdmin
@@ -127,12 +129,17 @@ def test_asks_again_when_there_is_none(admin_client: Client) -> None:
     assert "This field is required" in response.content.decode()
 
 
-def test_leads_home_who_may_only_add(client: Client) -> None:
+@pytest.fixture
+def adder(client: Client) -> Client:
+    """Somebody who may add tasks, and nothing else."""
     user = User.objects.create_user("adder", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="add_videotask"))
     client.force_login(user)
+    return client
 
-    assert post(client, "cgt-1")["Location"] == reverse("admin:index")
+
+def test_leads_home_who_may_only_add(adder: Client) -> None:
+    assert post(adder, "cgt-1")["Location"] == reverse("admin:index")
 
 
 def test_needs_the_permission_to_add(client: Client) -> None:
@@ -275,3 +282,147 @@ class TestMetadata:
         post(admin_client, "cgt-1", '{"product": 7}')
 
         assert VideoTask.objects.get().metadata == {"product": 6}
+
+
+class TestPopup:
+    """A window that another admin's page opens to get a task, or a field of one."""
+
+    @pytest.mark.parametrize("method", ["get", "post"])
+    @pytest.mark.parametrize(
+        "field", ["video_url", "payload", "status", "__dict__", "__class__", "pk", "x", "id__in"]
+    )
+    def test_field_that_nothing_refers_to_is_refused(
+        self, admin_client: Client, field: str, method: str
+    ) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", video_url="https://cdn.example/?secret")
+        query = {"_popup": "1", "_to_field": field, "task_ids": "cgt-1\ncgt-2"}
+
+        response = getattr(admin_client, method)(reverse(URL), query)
+
+        assert response.status_code == 400
+        assert b"secret" not in response.content
+        assert VideoTask.objects.get() == task
+
+    def test_field_in_the_address_of_a_post_is_checked_too(self, admin_client: Client) -> None:
+        url = f"{reverse(URL)}?_popup=1&_to_field=video_url"
+
+        for posted in ({}, {"_to_field": "id"}):
+            response = admin_client.post(url, {"task_ids": "cgt-1", "_popup": "1", **posted})
+            assert response.status_code == 400
+
+    def test_primary_key_may_be_referred_to(self, admin_client: Client) -> None:
+        data = {"task_ids": "cgt-1", "_popup": "1", "_to_field": "id"}
+        response = admin_client.post(reverse(URL), data)
+
+        value = json.loads(response.context_data["popup_response_data"])["value"]
+        assert value == str(VideoTask.objects.get().pk)
+
+    def test_known_task_is_given_to_who_may_view_it(self, admin_client: Client) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
+        response = admin_client.post(reverse(URL), {"task_ids": "cgt-1", "_popup": "1"})
+
+        value = json.loads(response.context_data["popup_response_data"])["value"]
+        assert value == str(task.pk)
+
+
+class TestHiddenTasks:
+    """Who may add tasks, but not view them, cannot tell a known id from an unknown one."""
+
+    @pytest.mark.parametrize("data", [{}, {"_popup": "1"}, {"_popup": "1", "_to_field": "id"}])
+    @pytest.mark.parametrize("known", [{"status": "SUCCESS"}, {"status": "LOST"}, {}])
+    def test_known_id_meets_the_same_response_as_an_unknown_one(
+        self, adder: Client, known: dict[str, str], data: dict[str, str]
+    ) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", **known)
+        before = VideoTask.objects.values().get()
+        responses = []
+        for task_id in ("cgt-1", "cgt-2"):
+            response = adder.post(reverse(URL), {"task_ids": task_id, **data})
+            page = adder.get(response["Location"]).content.decode()
+            shown = re.sub(r"cgt-\d|\"[A-Za-z0-9]{64}\"", "", page)
+            responses.append((response.status_code, response["Location"], shown))
+            LogEntry.objects.all().delete()
+
+        assert responses[0] == responses[1]
+        assert "1 task is tracked now." in responses[0][2]
+        assert VideoTask.objects.values().get(pk=task.pk) == before
+
+    def test_task_outside_of_the_users_queryset_is_as_unknown(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        VideoTask.objects.create(task_id="cgt-1", status="LOST")
+        monkeypatch.setattr(
+            VideoTaskAdmin, "get_queryset", lambda self, request: VideoTask.objects.none()
+        )
+        assert told(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
+
+    def test_task_that_the_user_may_not_view_is_as_unknown(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        VideoTask.objects.create(task_id="cgt-1", status="LOST")
+        monkeypatch.setattr(
+            VideoTaskAdmin,
+            "has_view_or_change_permission",
+            lambda self, request, obj=None: obj is None or obj.task_id != "cgt-1",
+        )
+        assert told(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
+        response = admin_client.post(reverse(URL), {"task_ids": "cgt-1", "_popup": "1"})
+        assert response.status_code == 302
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        "task_ids",
+        [
+            "\n".join(f"t{number}" for number in range(1_001)),
+            "t\n" * 200_000,
+            "t1\n" + "x" * 500_000,
+            "\n" * 300_000 + "t",
+        ],
+        ids=["one too many", "same", "one long", "blank"],
+    )
+    def test_too_many_ids_are_refused_with_what_to_do(
+        self, admin_client: Client, task_ids: str
+    ) -> None:
+        with CaptureQueriesContext(connection) as queries:
+            response = post(admin_client, f"first\n{task_ids}")
+
+        assert response.status_code == 200
+        assert "“manage.py octovid_track” takes any number" in response.content.decode()
+        assert len(response.content) < 50_000
+        assert not [query for query in queries if "videotask" in query["sql"]]
+
+    def test_many_that_are_refused_are_left_to_be_corrected(self, admin_client: Client) -> None:
+        page = post(admin_client, "t\n" * 1_000 + "last").content.decode()
+
+        assert "t\nlast</textarea>" in page.replace("\r", "")
+
+    def test_metadata_that_is_stored_a_thousand_times_is_small(self, admin_client: Client) -> None:
+        data = {"task_ids": "cgt-1", "metadata": json.dumps({"text": "x" * 10_000})}
+        response = admin_client.post(reverse(URL), data)
+
+        assert "has at most 10000 characters" in response.content.decode()
+        assert not VideoTask.objects.exists()
+
+    def test_metadata_of_a_thousand_known_tasks_costs_a_handful_of_queries(
+        self, admin_client: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        ids = [f"t{number}" for number in range(1_000)]
+        VideoTask.objects.bulk_create(VideoTask(task_id=each, metadata={"a": 1}) for each in ids)
+        data = {"task_ids": "\n".join(ids), "metadata": '{"b": 2}'}
+
+        with django_assert_max_num_queries(60):
+            admin_client.post(reverse(URL), data)
+
+        assert all(task.metadata == {"a": 1, "b": 2} for task in VideoTask.objects.all())
+
+    def test_thousand_ids_cost_a_handful_of_queries(
+        self, admin_client: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        ids = "\n".join(f"{number:x>191}" for number in range(1_000))
+
+        with django_assert_max_num_queries(60):
+            response = post(admin_client, ids)
+
+        assert told(response) == ["1000 tasks are tracked now."]
+        assert VideoTask.objects.due().count() == LogEntry.objects.count() == 1_000

@@ -10,11 +10,12 @@ import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission, User
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils.html import escape
 
+from octovid_django.admin import video
 from octovid_django.exceptions import OctovidConnectionError
 from octovid_django.models import VideoTask
 from tests.gateway import Gateway, resets, says, sends
@@ -85,6 +86,57 @@ class TestElsewhere:
         assert reason(response) == "The gateway gave no link to the video."
         listed = admin_client.get(reverse("admin:octovid_django_videotask_changelist"))
         assert video_url(task) not in listed.content.decode()
+
+
+class FailingMiddleware:
+    """Of a site: fails with the response in its hands."""
+
+    def __init__(self, get_response: Callable[..., HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        raise RuntimeError("of the site" if response else "")
+
+
+class TestFailure:
+    """Whatever fails, the signed link stands on no page for developers, and in no mail of it."""
+
+    @pytest.fixture
+    def developer(self, admin_client: Client, settings: Any) -> Client:
+        settings.DEBUG = True
+        admin_client.raise_request_exception = False
+        return admin_client
+
+    @pytest.mark.parametrize("name", ["needs_key", "read_link", "VideoRedirect"])
+    def test_unforeseen_error_is_explained_and_logged_without_the_link(
+        self,
+        developer: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        name: str,
+    ) -> None:
+        def fail(link: str, *_: object) -> None:
+            raise RuntimeError(f"no such host: {link}")
+
+        monkeypatch.setattr(video, name, fail)
+        response = developer.get(video_url(succeeded()))
+
+        assert reason(response) == "The video cannot be shown: the log says why."
+        assert "RuntimeError: no such host" in caplog.text
+        assert "Signature=2" not in caplog.text + response.content.decode()
+        assert not [record for record in caplog.records if record.exc_info]
+
+    def test_page_of_a_failing_middleware_shows_no_link(
+        self, developer: Client, settings: Any
+    ) -> None:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.FailingMiddleware"]
+        response = developer.get(video_url(succeeded()))
+
+        page = response.content.decode()
+        assert "VideoRedirect" in page
+        assert "of the site" in page
+        assert "Signature" not in page
 
 
 class TestNothingToShow:
@@ -231,6 +283,16 @@ class TestAtTheGateway:
 
         assert "Content-Length" not in response
         assert streamed == b"mp4"
+
+    def test_is_on_a_page_where_the_browser_would_show_it_by_itself(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
+        gateway.default = says(200, b"mp4", Content_Type="video/mp4")
+        response = admin_client.get(video_url(task), headers={"accept": "text/html,*/*;q=0.8"})
+
+        assert response["Content-Type"].startswith("text/html")
+        assert f'src="{video_url(task)}"' in response.content.decode()
+        assert "mp4" not in response.content.decode()
 
     def test_may_be_asked_for_its_head_only(
         self, admin_client: Client, gateway: Gateway, task: VideoTask

@@ -39,9 +39,9 @@ def healthy_site(clock: time_machine.Coordinates) -> None:
     ensure_schedule(using="default")
     ticked()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
-    create("a little late", next_poll_at=LATE + timedelta(minutes=1))
-    create("no longer polled")
-    ended("just ended", next_delivery_at=NOW)
+    create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
+    create("no-longer-polled")
+    ended("just-ended", next_delivery_at=NOW)
     ended("delivered", delivered_at=NOW)
 
 
@@ -151,14 +151,14 @@ class TestOverdueTasks:
 
     def test_are_counted(self) -> None:
         for number in range(3):
-            create(f"overdue {number}", next_poll_at=LATE)
+            create(f"overdue-{number}", next_poll_at=LATE)
 
         assert the_only_one("overdue").startswith("3 tasks are overdue")
 
 
 class TestDelivery:
     def test_that_was_given_up_is_one(self) -> None:
-        ended("given up", next_delivery_at=None)
+        ended("given-up", next_delivery_at=None)
 
         message = the_only_one("abandoned")
 
@@ -175,8 +175,8 @@ class TestDelivery:
 
     def test_of_several_is_counted(self) -> None:
         for number in range(2):
-            ended(f"given up {number}", next_delivery_at=None)
-            ended(f"waiting {number}", next_delivery_at=LATE)
+            ended(f"given-up-{number}", next_delivery_at=None)
+            ended(f"waiting-{number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
 
@@ -184,7 +184,7 @@ class TestDelivery:
         assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
 
     def test_that_will_be_tried_again_is_none(self) -> None:
-        ended("failed once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
+        ended("failed-once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
 
         assert problems() == []
 
@@ -325,7 +325,7 @@ def test_the_gravest_comes_first(configure: Callable[..., None]) -> None:
     configure(API_KEY="")
     Schedule.objects.all().delete()
     create("overdue", next_poll_at=LATE)
-    ended("given up", next_delivery_at=None)
+    ended("given-up", next_delivery_at=None)
     ended("waiting", next_delivery_at=LATE)
 
     codes = [problem.code for problem in problems()]

@@ -17,6 +17,8 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
@@ -409,11 +411,11 @@ class TestQueryset:
     def test_undelivered_is_what_has_ended_unheard_and_abandoned_what_stays_so(self) -> None:
         create("running", next_poll_at=NOW)
         create("waiting", status="SUCCESS", completed_at=NOW, next_delivery_at=NOW)
-        create("given up", status="FAILURE", completed_at=NOW)
+        create("given-up", status="FAILURE", completed_at=NOW)
         create("delivered", status="SUCCESS", completed_at=NOW, delivered_at=NOW)
 
-        assert ids(VideoTask.objects.undelivered()) == {"waiting", "given up"}
-        assert ids(VideoTask.objects.abandoned()) == {"given up"}
+        assert ids(VideoTask.objects.undelivered()) == {"waiting", "given-up"}
+        assert ids(VideoTask.objects.abandoned()) == {"given-up"}
 
     @pytest.mark.parametrize(
         "name",
@@ -495,6 +497,72 @@ class TestProperties:
     def test_a_task_is_shown_by_its_id(self) -> None:
         assert str(VideoTask(task_id="cgt-1")) == "cgt-1"
         assert str(GatewayState()) == "default"
+
+
+INVALID_IDS = ["", " ", "a b", "a\tb", "a\n", "\x1b[2J", "a\x7f"]
+
+
+def _save_as_new(task: VideoTask, task_id: str) -> None:
+    VideoTask(task_id=task_id).save()
+
+
+def _save(task: VideoTask, task_id: str) -> None:
+    task.task_id = task_id
+    task.save()
+
+
+def _bulk_update(task: VideoTask, task_id: str) -> None:
+    task.task_id = task_id
+    VideoTask.objects.bulk_update([task], ["task_id"])
+
+
+class TestTaskIdIsValid:
+    """Whichever way a row is written."""
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda task, task_id: VideoTask.objects.create(task_id=task_id),
+            lambda task, task_id: VideoTask.objects.bulk_create([VideoTask(task_id=task_id)]),
+            lambda task, task_id: VideoTask.objects.update(task_id=task_id),
+            _save_as_new,
+            _save,
+            _bulk_update,
+        ],
+        ids=["create", "bulk create", "update", "save as new", "save", "bulk update"],
+    )
+    @pytest.mark.parametrize("task_id", [*INVALID_IDS, "a\x00", "\u2028", "a\u202e", "x" * 192, 7])
+    def test_invalid_id_is_not_written_by_any_call(self, write: Any, task_id: str) -> None:
+        task = create("cgt-1")
+
+        with pytest.raises(OctovidTaskIdError), transaction.atomic():
+            write(task, task_id)
+
+        assert VideoTask.objects.get().task_id == "cgt-1"
+
+    def test_row_without_an_id_is_not_written(self) -> None:
+        with pytest.raises(OctovidTaskIdError), transaction.atomic():
+            VideoTask.objects.create()
+
+        assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("task_id", INVALID_IDS)
+    def test_invalid_id_is_refused_by_the_database(self, task_id: str) -> None:
+        create("cgt-1")
+
+        for update in (
+            lambda: VideoTask.objects.update(task_id=Concat(Value(task_id), Value(""))),
+            lambda: connection.cursor().execute(
+                f"UPDATE {VideoTask._meta.db_table} SET task_id = %s", [task_id]
+            ),
+        ):
+            with pytest.raises(DatabaseError), transaction.atomic():
+                update()
+
+        assert VideoTask.objects.get().task_id == "cgt-1"
+
+    def test_invalid_id_can_be_searched_for(self) -> None:
+        assert not VideoTask.objects.filter(task_id="").exists()
 
 
 class TestDatabase:

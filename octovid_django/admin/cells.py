@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
+from octovid_django.admin.times import written
 from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
@@ -102,7 +102,7 @@ def moment(time: datetime | None) -> SafeString | None:
     """A time; ``live.js`` shows it relative to now."""
     if time is None:
         return None
-    text = date_format(timezone.localtime(time), "DATETIME_FORMAT")
+    text = written(time)
     return format_html(
         '<time class="octovid-time" datetime="{}" title="{}">{}</time>',
         time.isoformat(),
@@ -164,7 +164,7 @@ def timeline(task: VideoTask) -> SafeString:
             (
                 SafeString("" if time else ' class="octovid-ahead"'),
                 name,
-                date_format(timezone.localtime(time), "DATETIME_FORMAT") if time else "–",
+                written(time) if time else "–",
                 format_html(' <span class="octovid-took">+{}</span>', took) if took else "",
             )
         )

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_lazy as _
 
+from octovid_django.admin.responses import make_inert
 from octovid_django.admin.video import has_link
 from octovid_django.models import VideoTask
 
@@ -25,12 +26,17 @@ COLUMNS = (
     *("created_at", "submitted_at", "started_at", "finished_at", "completed_at", "delivered_at"),
     *("delivery_attempts", "delivery_error", "last_error", "metadata"),
 )
+_ENDS = r"\t-\r\x1c-\x1e\x85\u2028\u2029"
+"""Of a line, and a tab."""
 _UNSEEN = (
-    r"[\s\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*"
+    r"(?:[ \"'\\\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4"
+    r"\u17b5\u180b-\u180f\u2000-\u200f\u202a-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff"
+    r"\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff])*"
 )
-_FORMULA = r"[=+\-@＝＋－＠]"
+"""Blanks, controls, Unicode's “default ignorable” characters, and quotes."""
+_FORMULA = "[=+\\-@%|＝＋－＠％｜﹢﹣﹦﹫−]"
 _FIRST = re.compile(rf"{_UNSEEN}{_FORMULA}|[\t\r\n]")
-_LATER = re.compile(rf"([;|\t\r\n\v\f]{_UNSEEN})(?={_FORMULA})")
+_LATER = re.compile(rf"([;|{_ENDS}]{_UNSEEN})({_FORMULA})")
 """What makes a spreadsheet take a text for a formula, also behind what nobody sees, or the rest of
 it, where it takes another character than the comma for the end of a cell (OWASP, “CSV
 Injection”)."""
@@ -45,7 +51,7 @@ def export_csv(
     writer = csv.DictWriter(response, [*COLUMNS, "video"])
     writer.writeheader()
     for row in _rows(model_admin, request, tasks):
-        row["metadata"] = json.dumps(row["metadata"], ensure_ascii=False)
+        row["metadata"] = _harmless_json(row["metadata"])
         writer.writerow({name: _harmless(value) for name, value in row.items()})
     return _attached(response, "video-tasks.csv")
 
@@ -74,10 +80,15 @@ def _harmless(value: object) -> object:
         return "" if value is None else value
     first = _FIRST.match(value)
     start = first[0] if first else ""
-    return ("'" if first else "") + start + _LATER.sub(r"\1'", value[len(start) :])
+    return ("'" if first else "") + start + _LATER.sub(r"\1'\2", value[len(start) :])
+
+
+def _harmless_json(value: object) -> str:
+    """The same in JSON, which has escapes for it: it reads as it did before."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _LATER.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text)
 
 
 def _attached(response: HttpResponse, name: str) -> HttpResponse:
-    response["X-Content-Type-Options"] = "nosniff"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return make_inert(response)

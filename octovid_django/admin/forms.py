@@ -10,7 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 from octovid_django.models import validate_metadata
 from octovid_django.redaction import one_line
-from octovid_django.task_ids import bare_task_id, validate_task_id
+from octovid_django.task_ids import MAX_TASK_ID_LENGTH, bare_task_id, validate_task_id
+
+MAX_IDS = 1_000
+"""Tasks that are tracked at once."""
+MAX_TEXT = MAX_IDS * (MAX_TASK_ID_LENGTH + 2)
+"""Characters of their ids, one a line."""
+MAX_METADATA = 10_000
+"""Characters of the metadata that each of them gets."""
 
 
 class MetadataField(forms.JSONField):
@@ -65,6 +72,30 @@ class TrackForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.good: list[str] = []
         self.application_data: dict[str, Any] = {}
+
+    def clean_task_ids(self) -> str:
+        """Refuse more than can be tracked at once, before anything is done with them."""
+        text: str = self.cleaned_data["task_ids"]
+        lines = text.splitlines() if len(text) <= MAX_TEXT else []
+        if not 0 < len(lines) <= MAX_IDS:
+            left = text if lines else ""
+            self.data = {"task_ids": left, "metadata": self.data.get("metadata", "")}
+            raise forms.ValidationError(
+                _(
+                    "At most %(max)d tasks can be tracked at once here; “manage.py octovid_track” "
+                    "takes any number. None was tracked."
+                ),
+                params={"max": MAX_IDS},
+            )
+        return text
+
+    def clean_metadata(self) -> dict[str, Any]:
+        """Refuse what would be stored a thousand times."""
+        if len(self.data.get("metadata", "")) > MAX_METADATA:
+            message = _("The metadata of new tasks has at most %(max)d characters.")
+            raise forms.ValidationError(message, params={"max": MAX_METADATA})
+        metadata: dict[str, Any] = self.cleaned_data["metadata"]
+        return metadata
 
     def clean(self) -> dict[str, Any]:
         """Sort the good ids from the bad, which stay to be corrected.

@@ -46,8 +46,13 @@ def permitted(
     """
     for permission in permissions:
         names = _METHODS.get(permission, ())
-        if any(getattr(type(model_admin), name) is not _DEFAULTS[name] for name in names):
+        if any(_is_of_the_site(model_admin, name) for name in names):
             may = getattr(model_admin, names[0])
             pks = [task.pk for task in tasks.iterator(chunk_size=500) if may(request, task)]
             tasks = tasks.filter(pk__in=pks)
     return tasks
+
+
+def _is_of_the_site(model_admin: TaskAdmin, name: str) -> bool:
+    method = getattr(model_admin, name)
+    return getattr(method, "__func__", method) is not _DEFAULTS[name]

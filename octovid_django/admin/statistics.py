@@ -33,7 +33,10 @@ SAMPLE = 10_000
 HOURS = 24
 """That the chart goes back."""
 
-_TOKENS, _HALF = F("total_tokens"), 32
+_HALF = 2**32
+_LOW = F("total_tokens") % _HALF
+_HIGH = (F("total_tokens") - _LOW) / _HALF
+"""Without a remainder, and not by bits, which Django shifts in floating point on MariaDB."""
 
 PERIODS = {
     "day": (_("24 hours"), timedelta(hours=24)),
@@ -96,8 +99,8 @@ def ends(tasks: QuerySet[VideoTask]) -> list[Ends]:
         numbers[f"{name}_count"] = Count("completed_at", filter=is_inside)
         numbers[f"{name}_succeeded"] = Count("completed_at", filter=is_success)
         # In two halves: their sums fit into what a database adds up in, whatever rows hold.
-        numbers[f"{name}_high"] = Sum(_TOKENS.bitrightshift(_HALF), filter=is_inside)
-        numbers[f"{name}_low"] = Sum(_TOKENS.bitand(2**_HALF - 1), filter=is_inside)
+        numbers[f"{name}_high"] = Sum(_HIGH, filter=is_inside)
+        numbers[f"{name}_low"] = Sum(_LOW, filter=is_inside)
     ended = tasks.order_by().filter(completed_at__gte=min(starts.values()))
     found = ended.aggregate(**numbers)
     return [
@@ -105,7 +108,7 @@ def ends(tasks: QuerySet[VideoTask]) -> list[Ends]:
             title=str(PERIODS[name][0]),
             count=found[f"{name}_count"],
             succeeded=found[f"{name}_succeeded"],
-            tokens=((found[f"{name}_high"] or 0) << _HALF) + (found[f"{name}_low"] or 0),
+            tokens=(found[f"{name}_high"] or 0) * _HALF + (found[f"{name}_low"] or 0),
             **_generation_times(tasks, start),
         )
         for name, start in starts.items()

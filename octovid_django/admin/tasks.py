@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminToField
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
-from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.admin.options import (
+    IS_POPUP_VAR,
+    TO_FIELD_VAR,
+    get_content_type_for_model,
+)
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import (
     flatten_fieldsets,
@@ -52,9 +58,11 @@ from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
+from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
+from octovid_django.tracking import add_metadata, start_tracking
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -162,6 +170,11 @@ class VideoTaskAdmin(TaskAdmin):
         css = {"all": ["octovid_django/admin.css"]}
         js = [Script("octovid_django/live.js", defer=True)]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A copy of a task would be one that the gateway does not know.
+        self.save_as = False  # type: ignore[misc]  # whatever a subclass says
+
     def get_readonly_fields(self, request: HttpRequest, obj: VideoTask | None = None) -> list[str]:
         """All but the site's own."""
         shown = flatten_fieldsets(self.fieldsets or [(None, {"fields": self.fields or ()})])
@@ -228,12 +241,19 @@ class VideoTaskAdmin(TaskAdmin):
         """Track one or many tasks. Bad ids come back to be corrected, the good ones are tracked."""
         if not self.has_add_permission(request):
             raise PermissionDenied
+        to_fields = [query.get(TO_FIELD_VAR) for query in (request.POST, request.GET)]
+        for to_field in filter(None, to_fields):
+            if not self.to_field_allowed(request, to_field):
+                raise DisallowedModelAdminToField(f"The field {to_field} cannot be referenced.")
         form = TrackForm(request.POST or None)
         is_valid = form.is_valid()
         self._track(request, form.good, form.application_data)
         is_popup = IS_POPUP_VAR in request.POST or IS_POPUP_VAR in request.GET
         if is_valid and is_popup and form.good:
-            return self.response_add(request, VideoTask.objects.get(task_id=form.good[0]))
+            task = self._visible(request, form.good[:1]).first()
+            if task is None:  # for this user it is the same, whether it was known before or not
+                return HttpResponseRedirect(request.get_full_path())
+            return self.response_add(request, task)
         if is_valid:
             can_look = self.has_view_or_change_permission(request)
             return HttpResponseRedirect(
@@ -247,21 +267,21 @@ class VideoTaskAdmin(TaskAdmin):
             "media": self.media + form.media,
             "is_popup": is_popup,
             "is_popup_var": IS_POPUP_VAR,
-            "to_field": request.POST.get(TO_FIELD_VAR, request.GET.get(TO_FIELD_VAR)),
+            "to_field": next(filter(None, to_fields), None),
             "to_field_var": TO_FIELD_VAR,
             **(extra_context or {}),
         }
         return self._page(request, "track", context)
 
     def _track(self, request: HttpRequest, task_ids: list[str], metadata: dict[str, Any]) -> None:
-        tasks = VideoTask.objects.filter(task_id__in=task_ids)
+        """Track them, and say no more of those that this user may not view than of new ones."""
+        tasks = self._visible(request, task_ids)
         known = set(tasks.values_list("task_id", flat=True))
         new = [task_id for task_id in task_ids if task_id not in known]
         if metadata:
-            self._add_metadata(request, known, metadata)
-        for task_id in new:
-            task = VideoTask.objects.track(task_id, metadata=metadata)
-            self.log_addition(request, task, [{"added": {}}])
+            self._add_metadata(request, tasks, metadata)
+        start_tracking(new, metadata)
+        self._log_tracked(request, new)
         if new:
             message = ngettext(
                 "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
@@ -279,18 +299,45 @@ class VideoTaskAdmin(TaskAdmin):
             )
             self.message_user(request, message % {"count": untracked}, messages.WARNING)
 
+    def _log_tracked(self, request: HttpRequest, task_ids: list[str]) -> None:
+        # What this user may not view is named, but not linked to: its key would tell its age.
+        pks = {task.task_id: str(task.pk) for task in self._visible(request, task_ids)}
+        LogEntry.objects.bulk_create(
+            LogEntry(
+                user_id=cast("int", request.user.pk),  # nobody else gets here
+                content_type=get_content_type_for_model(VideoTask),
+                object_id=pks.get(task_id),
+                object_repr=task_id,
+                action_flag=ADDITION,
+                change_message=json.dumps([{"added": {}}]),
+            )
+            for task_id in task_ids
+        )
+
     def _add_metadata(
-        self, request: HttpRequest, task_ids: Collection[str], metadata: dict[str, Any]
+        self, request: HttpRequest, tasks: VideoTaskQuerySet, metadata: dict[str, Any]
     ) -> None:
         """Add ``metadata`` to those of the known tasks that this user may change."""
-        tasks = self.get_queryset(request).filter(task_id__in=task_ids)
-        changeable = [task for task in tasks if self.has_change_permission(request, task)]
-        for task in changeable:
-            VideoTask.objects.track(task.task_id, metadata=metadata)
-            self.log_change(request, task, [{"changed": {"fields": ["Metadata"]}}])
-        if changeable:
+        if not self.has_change_permission(request):
+            return
+        changed = list(permitted(self, request, tasks, ["change"]))
+        if changed:
+            add_metadata([task.pk for task in changed], metadata)
+            LogEntry.objects.log_actions(
+                user_id=cast("int", request.user.pk),
+                queryset=changed,
+                action_flag=CHANGE,
+                change_message=[{"changed": {"fields": ["Metadata"]}}],
+            )
             message = _("Known tasks whose metadata was changed: %(count)d")
-            self.message_user(request, message % {"count": len(changeable)}, messages.SUCCESS)
+            self.message_user(request, message % {"count": len(changed)}, messages.SUCCESS)
+
+    def _visible(self, request: HttpRequest, task_ids: list[str]) -> VideoTaskQuerySet:
+        """Those of these tasks that this user may view."""
+        if not self.has_view_or_change_permission(request):
+            return VideoTask.objects.none()
+        tasks = cast("VideoTaskQuerySet", self.get_queryset(request)).primary()
+        return permitted(self, request, tasks.filter(task_id__in=task_ids), ["view"])
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -314,6 +361,8 @@ class VideoTaskAdmin(TaskAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        if "_saveasnew" in request.POST:  # Django takes it, whatever ``save_as`` is
+            raise PermissionDenied
         task = self.get_object(request, unquote(object_id))
         is_permitted = task is not None and self.has_change_permission(request, task)
         permitted = self.get_actions(request) if is_permitted else {}
@@ -384,12 +433,15 @@ class VideoTaskAdmin(TaskAdmin):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         task = self._task(request, object_id)
+        context: dict[str, Any] = {"task": task, "media": self.media}
         try:
-            return video.respond(task, request)
-        except video.NoVideo as reason:
-            title = _("There is no video to show")
-            context = {"title": title, "task": task, "reason": str(reason), "media": self.media}
-            return self._page(request, "no_video", context, status=404)
+            response = video.respond(task, request)
+        except video.NoVideo as no_video:
+            context |= {"title": _("There is no video to show"), "reason": str(no_video)}
+        else:
+            context |= {"title": _("Video"), "player": self.player(task)}
+            return response or self._page(request, "watch", context)
+        return self._page(request, "no_video", context, status=404)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What ``live.js`` asks for: the cells of the rows on screen that change by themselves.
@@ -413,7 +465,7 @@ class VideoTaskAdmin(TaskAdmin):
         answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
             answer["above"] = self._live_above(request, above.split(","))
-        return JsonResponse(answer)
+        return make_inert(JsonResponse(answer))
 
     def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
         context = self._above(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -17,15 +18,18 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from octovid_django.admin.responses import make_inert
+from octovid_django.admin.times import written
 from octovid_django.client import Video, open_video
 from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidError, OctovidSettingsError
 from octovid_django.links import needs_key, read_link
 from octovid_django.models import VideoTask
+from octovid_django.redaction import links_in, traceback_text
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024
 MAX_LOCATION = 16_384
@@ -37,6 +41,13 @@ _PASSED_ON = {
 """The headers that a player needs, and all that they may say."""
 
 
+class VideoRedirect(HttpResponseRedirect):
+    """To a signed link, which it shows in no traceback."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 class NoVideo(Exception):  # noqa: N818  it is no error
     """There is nothing to show; the text says why."""
 
@@ -46,8 +57,27 @@ def has_link(task: VideoTask) -> bool:
     return task.has_video and _link(task) is not None
 
 
-def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase:
-    """Show the video, or raise ``NoVideo``."""
+def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase | None:
+    """Show the video.
+
+    Returns:
+        What a browser gets, or ``None`` where it needs a page that plays the video: one that is
+        streamed is in a sandbox, and not to be seen by itself.
+
+    Raises:
+        NoVideo: There is none.
+    """
+    try:
+        return _respond(task, request)
+    except NoVideo:
+        raise
+    except Exception as error:  # noqa: BLE001  logged, without the frames that hold the link
+        trace = traceback_text(error, links_in(task.video_url))
+    logger.error("Showing the video of task %s failed in an unforeseen way:\n%s", task, trace)
+    raise NoVideo(_("The video cannot be shown: the log says why."))
+
+
+def _respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase | None:
     link = _link(task)
     if link is None or not task.has_video:
         raise NoVideo(_reason(task))
@@ -55,8 +85,9 @@ def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase:
         is_ours = needs_key(link, octovid_settings.BASE_URL)
     except OctovidSettingsError as error:
         raise NoVideo(str(error)) from None
-    response = _stream(link, request) if is_ours else HttpResponseRedirect(link)
-    response["Referrer-Policy"] = "no-referrer"
+    response = _stream(link, request) if is_ours else VideoRedirect(link)
+    if response:
+        response["Referrer-Policy"] = "no-referrer"
     return response
 
 
@@ -71,30 +102,29 @@ def _link(task: VideoTask) -> str | None:
 
 def _is_redirectable(link: str) -> bool:
     try:
-        return len(HttpResponseRedirect(link)["Location"]) <= MAX_LOCATION
+        return len(VideoRedirect(link)["Location"]) <= MAX_LOCATION
     except (SuspiciousOperation, ValueError):
         return False
 
 
 def _reason(task: VideoTask) -> str:
     if task.is_link_expired and task.video_url_expires_at:
-        moment = timezone.localtime(task.video_url_expires_at)
         return _("The link to the video is dead, it expired at %(when)s") % {
-            "when": date_format(moment, "DATETIME_FORMAT")
+            "when": written(task.video_url_expires_at)
         }
     if not task.is_finished:
         return _("The video is not ready yet.")
     return task.fail_reason or _("The gateway gave no link to the video.")
 
 
-def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
+def _stream(link: str, request: HttpRequest) -> HttpResponseBase | None:
     try:
         answer = open_video(link, request.headers.get("Range", ""))
     except OctovidError as error:
         raise NoVideo(str(error)) from None
     if answer.status_code == requests.codes.requested_range_not_satisfiable:
         answer.close()
-        return HttpResponse(status=answer.status_code)
+        return make_inert(HttpResponse(status=answer.status_code))
     is_whole = answer.status_code in (requests.codes.ok, requests.codes.partial_content)
     if not is_whole or "Content-Encoding" in answer.headers:  # of no use in parts
         answer.close()
@@ -105,6 +135,9 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
     if answer.video_type is None:
         answer.close()
         raise NoVideo(_("What the gateway gives out is no video."))
+    if "text/html" in request.headers.get("Accept", ""):  # no player, but the address bar
+        answer.close()
+        return None
     response: HttpResponseBase
     if request.method == "HEAD":
         answer.close()
@@ -114,11 +147,9 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase:
         chunks = _async_chunks(answer) if is_async else _chunks(answer)
         response = StreamingHttpResponse(chunks, status=answer.status_code)
     response["Content-Type"] = answer.video_type
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     for name, value in _passed_on(answer):
         response[name] = value
-    return response
+    return make_inert(response)
 
 
 def _passed_on(answer: Video) -> Iterator[tuple[str, str]]:
