@@ -26,7 +26,16 @@ PACKAGE = Path(octovid_django.__file__).parent
 CATALOGUES = sorted(PACKAGE.glob("locale/*/LC_MESSAGES/django.po"))
 UNTRANSLATED = {"Django", "OctopusX", "CSV", "JSON", "cgt", "refused", "dark", "https", "null"}
 UNTRANSLATED |= {"Select", "Filter", "option"}  # Django 6.1's own
-UNTRANSLATED |= {"metadata", "payload", "running", "OCTOVID", "manage", "qcluster", "migrate"}
+UNTRANSLATED |= {
+    "product",
+    "metadata",
+    "payload",
+    "running",
+    "OCTOVID",
+    "manage",
+    "qcluster",
+    "migrate",
+}
 
 needs_gettext = pytest.mark.skipif(
     not shutil.which("xgettext"), reason="there is no gettext: install Debian's package of it"
