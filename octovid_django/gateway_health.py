@@ -20,6 +20,8 @@ SAMPLE = 200
 """Completions, the newest, that a task which does not change is measured against."""
 STUCK_AFTER = timedelta(minutes=5)
 """At least; many times what the site's tasks take, and where none has completed:"""
+A_YEAR = timedelta(days=365)
+"""No video takes longer, whatever times the gateway sends."""
 STUCK_AFTER_WITHOUT_SAMPLE = timedelta(hours=1)
 STUCK_MEDIANS, STUCK_LONGEST = 10, 3
 """How often the median, and the 95th percentile, of what tasks take."""
@@ -81,7 +83,9 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     typical, longest = _task_lengths(tasks)
     limit = STUCK_AFTER_WITHOUT_SAMPLE
     if typical is not None and longest is not None:
-        limit = max(STUCK_AFTER, typical * STUCK_MEDIANS, longest * STUCK_LONGEST)
+        limit = max(
+            STUCK_AFTER, min(typical, A_YEAR) * STUCK_MEDIANS, min(longest, A_YEAR) * STUCK_LONGEST
+        )
     before = timezone.now() - limit
     is_old = Q(changed_at__lte=before) | Q(changed_at=None, created_at__lte=before)
     # What the gateway said last was said long after, and not just before an outage.

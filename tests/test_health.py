@@ -253,7 +253,7 @@ class TestExpiringLinks:
 
     def test_of_a_delivered_completion_are_none(self) -> None:
         ended(
-            "delivered too",
+            "delivered-too",
             delivered_at=NOW,
             video_url="https://v",
             video_url_expires_at=NOW + timedelta(minutes=30),

@@ -230,7 +230,7 @@ class VideoTaskAdmin(TaskAdmin):
         action = self.get_actions(request).get(name)
         if isinstance(action, tuple):
             return cast("Callable[..., Any]", action[0])
-        return action and cast("Callable[..., Any]", action.func)  # since Django 6.1
+        return cast("Callable[..., Any]", action.func) if action else None  # since Django 6.1
 
     def add_view(
         self,

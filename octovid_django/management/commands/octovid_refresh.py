@@ -11,6 +11,7 @@ from octovid_django.management.base import OctovidCommand
 from octovid_django.management.watch import task_view
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
+from octovid_django.redaction import one_line
 from octovid_django.refresh import RefreshSummary, refresh_due, refresh_tasks
 
 WATCH_SECONDS = 1.0
@@ -52,7 +53,7 @@ class Command(OctovidCommand):
         if named:
             failing = failing.filter(pk__in=[task.pk for task in named])
         task = failing.first()
-        why = f"; {task.task_id}: {task.last_error}" if task else ""
+        why = f"; {one_line(f'{task.task_id}: {task.last_error}')}" if task else ""
         return f"asking about {summary.failed} of {summary.asked} failed{why}"
 
     def _watch(self, tasks: list[VideoTask]) -> None:
@@ -73,4 +74,4 @@ class Command(OctovidCommand):
 
 def _pause_note() -> str:
     state = gateway_state()
-    return f"polling is paused: {state.pause_reason}" if state.pause_count else ""
+    return one_line(f"polling is paused: {state.pause_reason}") if state.pause_count else ""
