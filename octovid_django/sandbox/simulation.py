@@ -109,11 +109,11 @@ class SimulatedTask:
     duration: int
     resolution: str
     ratio: str
-    link_lifetime: float | None
+    link_lifetime: float | None = None
     """``None``: the sandbox's own."""
-    needs_key: bool
-    error: int | None
-    error_seconds: float
+    needs_key: bool = False
+    error: int | None = None
+    error_seconds: float = 0
     created_at: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
