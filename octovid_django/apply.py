@@ -8,13 +8,14 @@ from datetime import datetime
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, transaction
+from django_q.exceptions import TimeoutException
 
 from octovid_django.delivery import request_delivery
 from octovid_django.enums import ACTIVE_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidAnswerError, OctovidError
 from octovid_django.models import VideoTask
 from octovid_django.redaction import links_in, one_line
-from octovid_django.signals import video_progressed
+from octovid_django.signals import log_failure, video_progressed
 from octovid_django.snapshot import TaskSnapshot
 from octovid_django.transition import Transition, after_answer, after_error
 
@@ -76,7 +77,7 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
     elif is_changed:
         transaction.on_commit(
             partial(
-                video_progressed.notify,
+                _notify_progress,
                 task,
                 previous_status=previous_status,
                 previous_progress=previous_progress,
@@ -86,3 +87,15 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
     return RefreshSummary(
         asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
     )
+
+
+def _notify_progress(task: VideoTask, previous_status: TaskStatus, previous_progress: int) -> None:
+    links = task.known_links()
+    try:
+        video_progressed.notify(
+            task, previous_status=previous_status, previous_progress=previous_progress
+        )
+    except TimeoutException:  # django-q2's: all that runs ends
+        raise
+    except SystemExit as error:
+        log_failure(task, error, links)

@@ -41,7 +41,7 @@ from octovid_django.exceptions import (
 from octovid_django.links import content_url, needs_key, path_segment
 from octovid_django.pages import is_challenge, is_page, page_text
 from octovid_django.reasons import error_text, is_of_gateway
-from octovid_django.redaction import redact_keys, traceback_text
+from octovid_django.redaction import describe, redact_keys, traceback_text
 from octovid_django.shape import denies_task, is_wrong_path, names_task
 from octovid_django.snapshot import TaskSnapshot
 
@@ -106,7 +106,7 @@ def _sealed(call: Callable[[str], T]) -> Callable[[str], T]:
         except Exception as error:  # noqa: BLE001  logged, with a traceback without variables
             trace = traceback_text(error)
             logger.error("Polling task %s failed in an unforeseen way:\n%s", task_id, trace)
-            failure = OctovidTaskError(f"unforeseen {type(error).__name__}: {error}")
+            failure = OctovidTaskError(f"unforeseen {describe(error)}")
         raise _without_frames(failure)
 
     return sealed

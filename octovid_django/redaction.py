@@ -3,21 +3,21 @@
 Whoever has the query of a signed link has the video, and a link turns up in many texts: in what
 the gateway says, in what a database refuses, in the error of a receiver that could not fetch it.
 ``redact`` takes out what looks like a secret, whatever surrounds it, and every part of links that
-are known to belong to the text. Each step reads the text a fixed number of times.
+are known to belong to the text: as the text stands, and as it reads once escapes are undone. Each
+step reads the text a fixed number of times.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import re
 import traceback
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
+from html.entities import html5
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
@@ -27,6 +27,8 @@ SHORTEST_KEY = 8
 """Characters of a key. A shorter one is no secret, and cannot be redacted: it may be part of any
 word."""
 
+_MAX_TEXT = 256 * 1024
+"""Characters that are read of any text: a payload as a page shows it has fewer."""
 _MAX_READ = 16 * MAX_LINE
 """Characters that are read for one line: what is behind them can only be cut off."""
 _MAX_SECRET = 300
@@ -35,7 +37,6 @@ _MAX_TRACEBACK_LINES = 100
 _SHORTEST_PART = 6
 _MAX_PARTS = 64
 """Parts of one link, and links of one JSON value, that are looked for."""
-_CUT = "?…"
 
 _Json = Any
 
@@ -50,14 +51,13 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
     Returns:
         The text without the keys of ``OCTOVID`` in whatever spelling, the queries of links,
         the values of parameters that are known to be secret, long random tokens, and ``links``.
+        Where only an escaped secret was found, the other escapes are undone too.
     """
-    text = redact_keys(text)
-    for part, instead in _parts_of_links(tuple(links)):
-        text = text.replace(part, instead)
-    text = _USER_INFO.sub(r"\1…@", text)
-    text = _WORD.sub(_without_query, text)
-    text = _NAMED_SECRET.sub(r"\1…", text)
-    return _TOKEN.sub(_shortened, text)
+    parts = _parts_of_links(tuple(links))
+    as_it_stands = _redacted(_beginning(text, _MAX_TEXT), parts)
+    unescaped = _unescaped(as_it_stands)
+    redacted = _redacted(unescaped, parts)
+    return as_it_stands if redacted == unescaped else redacted
 
 
 def redact_keys(text: str) -> str:
@@ -91,6 +91,14 @@ def traceback_text(error: BaseException, links: Iterable[str] = ()) -> str:
     return printable_lines(redact("\n".join(kept), links))
 
 
+def describe(error: BaseException) -> str:
+    """Return what ``error`` is and says; some cannot even say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  its __str__ is anybody's
+        return type(error).__name__
+
+
 def printable(text: str) -> str:
     """Return ``text`` with a blank for each character that a terminal obeys or cannot print.
 
@@ -114,8 +122,8 @@ def links_in(value: _Json) -> list[str]:
             pending += item.values()
         elif isinstance(item, list):
             pending += item
-        elif isinstance(item, str) and _LINK.match(item):
-            found.append(item)
+        elif isinstance(item, str) and _LINK.fullmatch(item):
+            found.append(item.strip())
     return found
 
 
@@ -133,10 +141,22 @@ def _beginning(text: str, length: int) -> str:
 def _keys() -> Iterator[str]:
     """The keys in ``OCTOVID``, whatever else is wrong there."""
     configured = getattr(settings, "OCTOVID", None)
-    values = [configured.get("API_KEY")] if isinstance(configured, Mapping) else [configured]
+    values = [configured]
+    if isinstance(configured, Mapping):
+        accounts = configured.get("ACCOUNTS")
+        each = accounts.values() if isinstance(accounts, Mapping) else ()
+        values = [
+            account.get("API_KEY")
+            for account in (configured, *each)
+            if isinstance(account, Mapping)
+        ]
     for value in values:
         if isinstance(value, str) and len(value.strip()) >= SHORTEST_KEY:
             yield value.strip()
+
+
+_PERCENT, _AMPERSAND = r"(?:%|\\{1,4}u0025)", r"(?:&|\\{1,4}u0026)"
+"""As JSON may write them in what is quoted already."""
 
 
 @lru_cache(maxsize=32)
@@ -145,7 +165,11 @@ def _spellings(key: str) -> re.Pattern[str]:
     spelled = "".join(f"(?:{'|'.join(_spellings_of_char(char))})" for char in key)
     first = re.escape("".join({*"%&\\", key[0].lower(), key[0].upper()}))
     encoded = {text for text in _in_base64(key) if len(text) >= SHORTEST_KEY}
-    return re.compile("|".join([f"(?=[{first}]){spelled}", *map(re.escape, sorted(encoded))]))
+    in_base64 = "|".join(
+        "".join(c if c.isalnum() else f"(?:{'|'.join(_spellings_of_char(c))})" for c in text)
+        for text in sorted(encoded)
+    )
+    return re.compile(f"(?=[{first}]){spelled}|{in_base64}")
 
 
 def _spellings_of_char(char: str) -> list[str]:
@@ -158,11 +182,11 @@ def _spellings_of_char(char: str) -> list[str]:
         named = html.escape(each)
         found += [
             re.escape(each),
-            f"%(?:25)*{hexadecimal}",
-            f"&#0*{number};",
-            f"&#[xX]0*{hexadecimal};",
+            f"{_PERCENT}(?:25)*{hexadecimal}",
+            f"{_AMPERSAND}#0*{number};",
+            f"{_AMPERSAND}#[xX]0*{hexadecimal};",
             rf"\\{{1,4}}(?:u00|x){hexadecimal}",
-            *([re.escape(named)] if named != each else []),
+            *([f"{_AMPERSAND}{named[1:]}"] if named != each else []),
             *([rf"\\{{1,4}}{re.escape(each)}"] if each in "\"'\\/" else []),
         ]
     return found
@@ -178,70 +202,157 @@ def _in_base64(key: str) -> Iterator[str]:
         yield whole.replace("+", "-").replace("/", "_")
 
 
+# Escapes.
+
+_ESCAPE = re.compile(
+    r"(?P<quoted>(?:%[0-9A-Fa-f]{2})+)"
+    r"|\\{1,4}(?:u(?P<u>[0-9A-Fa-f]{4})|x(?P<x>[0-9A-Fa-f]{2})|(?P<plain>[\"'/]))"
+    r"|&#0{0,9}(?P<decimal>\d{1,7});|&#[xX]0{0,9}(?P<hexadecimal>[0-9A-Fa-f]{1,6});"
+    r"|&(?P<name>[A-Za-z]{2,12};)"
+)
+_MAX_ESCAPED = 3
+"""How often a text is escaped: a quoted link in JSON in a message is so twice."""
+_FULL_WIDTH = {char: char - 0xFEE0 for char in range(0xFF01, 0xFF5F)}
+
+
+def _unescaped(text: str) -> str:
+    """How ``text`` reads without URL quoting, HTML, JSON and Python escapes, full width signs and
+    characters that nobody sees."""
+    text = text.translate(_FULL_WIDTH)
+    for _ in range(_MAX_ESCAPED):
+        text, count = _ESCAPE.subn(_unescaped_char, text)
+        if not count:
+            break
+    if text.isprintable():
+        return text
+    return "".join(char for char in text if char.isprintable() or char.isspace())
+
+
+def _unescaped_char(match: re.Match[str]) -> str:
+    kind = match.lastgroup or ""
+    value = match[kind]
+    if kind == "quoted":
+        return unquote(value, errors="replace")
+    if kind == "plain":
+        return value
+    if kind == "name":
+        return html5.get(value, match[0])
+    number = int(value, 10 if kind == "decimal" else 16)
+    return chr(number) if number < 0x110000 else match[0]
+
+
 # What looks like a secret.
 
-_LINK = re.compile(r"\s*(?:[a-zA-Z][a-zA-Z0-9+.-]{0,20}:)?(?:\\?/){1,2}[^\s/]")
-_ORIGIN = re.compile(r"https?://[\w.:-]{1,100}")
-_WORD = re.compile(r"\S+")
-_CLOSING = "\"'<>()[]{},.;:!…"
-_QUERY = re.compile(
-    r"(?:\?|%(?:25)*3[fF]|&#63;|\\u003[fF])"  # a question mark, however it is quoted
-    r"|[#;&](?=[\w.%-]{1,64}=)"
-    r"|(?<=/)#|(?<=\w)#(?=[\w/])"
-)
-_USER_INFO = re.compile(r"((?:\\?/){2})[^/\\@\s]*@")
 _NAMES = (
-    r"x-(?:tos|amz|oss|goog|cos|ms|bce|obs|kss|ks|security)-[\w-]{1,40}"
-    r"|(?:[a-z]{1,12}[_-]?)?(?:token|signature|secret|passw(?:or)?d|credentials?|hmac)"
-    r"|(?:access|api|auth|secret|private|account|public)?[_-]?key(?:[_-]?(?:pair)?[_-]?id)?"
-    r"|(?:oss|aws|google)access(?:key)?id|authorization|auth|sig|sign|pwd|policy|expires"
+    r"x[-_](?:tos|amz|oss|goog|cos|ms|bce|obs|kss|ks|security)[-_](?!request)[\w-]{1,40}"
+    r"|[\w-]{0,24}(?:token|signature|secret|passw(?:or)?d|credentials?|hmac|session_?id)"
+    r"|[\w-]{0,24}(?:access|api|auth|secret|private|pair)[_-]?key(?:[_-]?(?:pair)?[_-]?id)?"
+    r"|(?:[\w-]{0,24}[_-])?(?:key|sig|sign|pwd|auth|authorization|key[_-]pair[_-]id)"
 )
-_NAMED_SECRET = re.compile(
+_NAME = re.compile(rf"(?i){_NAMES}")
+_FIELD = re.compile(rf"(?i)(?<![\w-])({_NAMES})=.+")  # sig=…, and what is behind it in a word
+_LABELLED = re.compile(  # sig: "…", ('sig', '…'), 'sig': ['…']
     rf"(?i)(?<![\w-])"
-    rf"((?:(?:{_NAMES})[\"']?\s?(?:=|%3d)\s?[\"']?"  # sig=…
-    rf"|(?:{_NAMES})[\"']?\s?:\s?[\"']?(?=[^\s\"'&,;]{{0,64}}\d)(?=[^\s\"'&,;]{{12}})"  # sig: …
-    rf"|bearer\s(?=[^\s\"'&,;]{{6}})))"
-    rf"[^\s\"'&,;<>]+"
+    rf"((?P<name>{_NAMES})(?:[\"'\\]{{1,6}}\s{{0,4}}[:=,]|\s{{0,4}}[:=])[\s\"'\\\[(]{{0,8}}"
+    r"(?:(?:basic|bearer)\s{1,4})?)"
+    r"(?:(?<=[\s\"'\\\[(:=,])(?=\S{0,48}\d)|(?=[^\s\"'&,;<>\\]{16}))"
+    r"[^\s\"'&,;<>\\]{6,}"
 )
-_TOKEN = re.compile(
-    r"(?i)(?P<id>(?<![a-z0-9])(?:(?:task|video|cgt|req|request|trace)[_:-][a-z0-9]{1,64}(?![a-z0-9])"
-    r"|request[ _-]?id\W{1,4}[\w-]{1,80}))"
-    r"|(?P<jwt>eyj[\w-]{8,}\.[\w.-]+)|[a-z0-9_+~=-]{24,}"
+_BEARER = re.compile(r"(?i)\b(bearer[\s:+]{1,3})(?=\S{0,64}[\d_/=+-])[\w.~+/=-]{6,}")
+_BREAK = re.compile(r"(\s+|[\"'](?=[\])},:.;{\[(\\]*(?:[\"'\s]|$)))")
+"""White space, and a quote that ends what it began: any other is part of a word."""
+_WORD = re.compile(r"\S+")
+_CLOSING = "\"'<>()[]{},.;:!?…。\\"
+_USER_INFO = re.compile(r"((?:\\?/){2})[^/\\]+@|^[^/@:]{1,64}:[^/]*@(?=[^/@]*/)")
+_MARK = re.compile(r"[?#&]|;(?!charset=)")
+_TOKEN = re.compile(r"[A-Za-z0-9_+~-]{16,}={0,2}")
+_RUN = re.compile(r"[A-Za-z0-9]{16,}")
+_STEP = re.compile(r"[A-Za-z][0-9]|[0-9](?=[A-Za-z])")
+"""Where letters become digits or digits letters: often in what is random, and rarely elsewhere."""
+_ID = re.compile(
+    r"(?i)(?:^|[_~+-])(?:task|cgt|video|gen|req|request|resp|trace|job|run|batch|msg|chatcmpl)"
+    r"[_-][a-z0-9]{1,64}(?:-[a-z0-9]{1,12})?$"
+    r"|^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 )
-_RANDOM = re.compile(r"[A-Za-z0-9]{20,}")
+_ID_LABEL = re.compile(
+    r"(?i)(?<![a-z])(?:request|req|task|trace|log|job|operation|generation|span)[\s_-]?ids?"
+    r"[\"'\\\s:=(]{1,6}$|(?<![a-z])trace[\"'\s:=]{1,4}$"
+)
+_TIME = re.compile(r"\d{14}|\d{8}T\d{6}Z$")
 
 
-def _without_query(match: re.Match[str]) -> str:
-    word = match[0]
+def _redacted(text: str, parts: Iterable[tuple[str, str]]) -> str:
+    """Return ``text`` without what stands in it as it is."""
+    for part, instead in parts:
+        text = text.replace(part, instead)
+    text = redact_keys(text)
+    text = _BEARER.sub(r"\1…", _LABELLED.sub(r"\1…", text))
+    words = _BREAK.split(text)
+    words[::2] = map(_without_query, words[::2])
+    return _TOKEN.sub(_shortened, "".join(words))
+
+
+def _without_query(word: str) -> str:
+    """A word without the secrets of a link, whether or not it looks like one."""
+    if "@" in word:
+        word = _USER_INFO.sub(lambda match: f"{match[1] or ''}…@", word)
     body = word.rstrip(_CLOSING)
-    query = _QUERY.search(body)
-    if query is None or query.end() == len(body):
-        return word
-    before = body[: query.start()]
-    is_link = any(mark in before for mark in "/.:%") or not before.strip(_CLOSING)
-    if not is_link and "=" not in body[query.end() :]:
-        return word  # a question, not a query
-    return before + _CUT + word[len(body) :]
+    closing = word[len(body) :]
+    at = _query_start(body)
+    kept = body if at is None else f"{body[:at]}?…"
+    kept = _FIELD.sub(r"\1=…", kept) if "=" in kept else kept
+    return kept + (closing if kept is body else closing.lstrip("…"))
+
+
+def _query_start(body: str) -> int | None:
+    first = len(body) - len(body.lstrip(_CLOSING.replace("?", "")))
+    path, dot, field = body.find("/"), body.find("."), body.rfind("=")
+    for mark in _MARK.finditer(body):
+        at = mark.start()
+        is_behind_path, has_field = 0 <= path < at, field > at
+        if at == len(body) - 1:
+            return None
+        if mark[0] == "?" and (is_behind_path or has_field or 0 <= dot < at or at == first):
+            return at
+        if mark[0] == "#" and (is_behind_path or has_field):
+            return at
+        if mark[0] in "&;" and is_behind_path and has_field:
+            return at
+    return None
 
 
 def _shortened(match: re.Match[str]) -> str:
     """The beginning of a long random token; an id, a word and a number stay as they are."""
-    token = match[0]
-    run = _RANDOM.search(token)
-    is_random = run is not None and not run[0].isdecimal() and not run[0].isalpha()
-    is_random = bool(match["jwt"]) or is_random or (run is not None and _changes_case(run[0]))
-    if match["id"] or not is_random:
+    token, text = match[0], match.string
+    around = text[max(match.start() - 1, 0) : match.end() + 1]
+    if not _is_random(token, is_in_path="/" in around or ";" in around):
+        return token
+    if _ID.search(token) or _ID_LABEL.search(text[max(match.start() - 40, 0) : match.start()]):
         return token
     return f"{token[:4]}…"
 
 
-def _changes_case(letters: str) -> bool:
-    """Whether capitals stand among ``letters`` as they do in no word."""
-    changes = sum(a.islower() and b.isupper() for a, b in pairwise(letters))
-    return changes > len(letters) // 6
+def _is_random(token: str, *, is_in_path: bool) -> bool:
+    if token.startswith("eyJ"):  # a JSON Web Token
+        return True
+    shortest = 16 if is_in_path else 20
+    runs = (run for run in _RUN.findall(token) if len(run) >= shortest and not _TIME.match(run))
+    if any(len(_STEP.findall(run)) >= 3 for run in runs):
+        return True
+    has_all = len(token) >= 24 and not (token.islower() or token.isupper())
+    return has_all and len(_STEP.findall(re.sub("[^A-Za-z0-9]", "", token))) >= 6
 
 
 # Known links.
+
+_LINK = re.compile(
+    r"\s*(?:(?:[a-zA-Z][a-zA-Z0-9+.-]{0,20}:)?(?:\\?/){1,2}[^\s/]\S*|[^\s?]{1,2000}\?\S+)\s*"
+)
+_ORIGIN = re.compile(r"https?://[\w.:-]{1,100}")
+_ORDINARY = re.compile(
+    r"[a-z]{1,15}|[A-Z][a-z]{1,15}|\d{1,14}|\d{1,5}[a-zA-Z]{1,2}\d{0,5}|[a-z]{1,4}\d{1,3}"
+)
+"""A word or a number, such as ``failed``, ``720p``, ``1280x720``, ``h264``."""
 
 
 @lru_cache(maxsize=64)
@@ -249,34 +360,31 @@ def _parts_of_links(links: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """All that must not be left of ``links``, the longest first, and what stands there instead."""
     parts: dict[str, str] = {}
     for link in filter(None, links[:_MAX_PARTS]):
-        parts |= dict.fromkeys(_parts(link), "…")
-        parts |= dict.fromkeys(_spellings_of_part(link), _origin(link) + "/…")
+        found = _ORIGIN.match(link)
+        for spelling in {link, _unescaped(link)}:
+            parts |= dict.fromkeys(_parts(spelling), "…")
+            parts[spelling] = f"{found[0]}/…" if found else "…"
     return tuple(sorted(parts.items(), key=lambda item: (-len(item[0]), item)))
-
-
-def _origin(link: str) -> str:
-    found = _ORIGIN.match(link)
-    return found[0] if found else ""
 
 
 def _parts(link: str) -> set[str]:
     try:
-        path, query, fragment = urlsplit(link)[2:]
+        path = urlsplit(link).path
     except ValueError:
-        path, query, fragment = "", link.partition("?")[2], ""
-    fields = [field for field in re.split("[&;]", query) if field][:_MAX_PARTS]
-    values = [field.partition("=")[2] or field for field in fields]
-    segments = [each for each in path.split("/")[:_MAX_PARTS] if _RANDOM.search(each)]
-    # A short number may stand anywhere.
-    values = [each for each in values if not (each.isdecimal() and len(each) < 8)]
-    pieces = (f"{path}?{query}", path, query, fragment, *values, *segments)
-    return {spelling for piece in pieces for spelling in _spellings_of_part(piece)}
+        path = ""
+    path, _, parameters = path.partition(";")
+    mark = re.search("[?#;]", link)
+    query = link[mark.end() :] if mark else ""
+    pieces = {f"{path}?{query}", query, path, parameters}
+    for field in re.split("[?#&;]", query)[:_MAX_PARTS]:
+        name, is_pair, value = field.partition("=")
+        value = value if is_pair else name
+        is_secret = bool(is_pair) and _NAME.fullmatch(name) is not None and len(value) >= 4
+        if is_secret or not _is_ordinary(value):
+            pieces |= {field, value, value.replace("+", " "), value.rstrip("=")}
+    return {piece for piece in pieces if len(piece) >= _SHORTEST_PART}
 
 
-def _spellings_of_part(part: str) -> set[str]:
-    if len(part) < _SHORTEST_PART:
-        return set()
-    return {
-        *(part, unquote(part), quote(part, safe=""), quote(part), html.escape(part)),
-        *(json.dumps(part)[1:-1], part.replace("/", r"\/"), part.replace("&", r"\u0026")),
-    }
+def _is_ordinary(value: str) -> bool:
+    words = re.findall("[A-Za-z0-9]+", value)
+    return bool(_ID.search(value)) or all(map(_ORDINARY.fullmatch, words))

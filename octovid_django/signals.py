@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import dispatch
 
-from octovid_django.redaction import one_line, traceback_text
+from octovid_django.redaction import describe, one_line, traceback_text
 
 if TYPE_CHECKING:
     from octovid_django.models import VideoTask
@@ -47,7 +47,10 @@ class Signal(dispatch.Signal):
             What the receivers raised.
         """
         links = task.known_links()  # as they are before a receiver changes the instance
-        responses = self.send_robust(sender=type(task), task=task, **arguments)
+        try:
+            responses = self.send_robust(sender=type(task), task=task, **arguments)
+        except Exception as error:  # noqa: BLE001  none could be called, or not all
+            return [log_failure(task, error, links)]
         return [
             log_failure(task, response, links, receiver)
             for receiver, response in responses
@@ -72,7 +75,7 @@ def log_failure(
     name = getattr(receiver, "__qualname__", None) or "a receiver"
     trace = traceback_text(error, links)
     logger.error("Task %s: %s raised:\n%s", task.task_id, name, trace)
-    return Failure(error, one_line(f"{name}: {type(error).__name__}: {error}", links))
+    return Failure(error, one_line(f"{name}: {describe(error)}", links))
 
 
 video_succeeded = Signal()

@@ -22,10 +22,12 @@ from octovid_django.exceptions import (
 )
 from octovid_django.links import is_content_url, link_expiry, read_task_link
 from octovid_django.reasons import error_text, fail_reason
-from octovid_django.redaction import links_in, redact
+from octovid_django.redaction import links_in, one_line, redact
 from octovid_django.values import (
     MAX_BIG_INTEGER,
     MAX_INTEGER,
+    MAX_TEXT,
+    MAX_WORD,
     Json,
     later,
     natural,
@@ -152,27 +154,30 @@ class TaskSnapshot:
             expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
             if expires_at is None and finished_at:
                 expires_at = later(finished_at, link_lifetime)
-        payload = _payload(answer["data"] if _is_envelope(answer) else answer)
-        links = links_in(payload)
+        links = [video_url, *links_in(answer)]
+
+        def shown(text: str | None, limit: int = MAX_WORD) -> str:
+            return redact(text or "", links)[:limit]
+
         return cls(
             task_id=own_id,
             status=status,
-            upstream_status=redact(words[-1] if is_heard_of else words[0], links) if words else "",
+            upstream_status=shown((words[-1] if is_heard_of else words[0]) if words else None),
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
-                redact(_fail_reason(places), links) if status == TaskStatus.FAILURE else ""
+                shown(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""
             ),
             video_url=video_url,
             video_url_expires_at=expires_at,
             duration=_figure([*places, *usages], MAX_INTEGER, "duration", "seconds"),
-            resolution=redact(_first(places, "resolution", read_word) or "", links),
-            ratio=redact(_first(places, "ratio", read_word) or "", links),
+            resolution=shown(_first(places, "resolution", read_text)),
+            ratio=shown(_first(places, "ratio", read_text)),
             total_tokens=_figure([*usages, *places], MAX_BIG_INTEGER, "total_tokens"),
-            model=redact(_model(layers), links),
+            model=shown(_model(layers), MAX_NAME),
             submitted_at=_moment(layers, "submit_time"),
             started_at=_moment(layers, "start_time"),
             finished_at=finished_at,
-            payload=payload,
+            payload=_payload(answer["data"] if _is_envelope(answer) else answer),
         )
 
 
@@ -242,7 +247,8 @@ def _raise_for_error(answer: dict[str, Json]) -> None:
     if is_refused or not _is_envelope(answer):
         kind = f"the error {read_word(code) or ''}".strip() if is_refused else "no task"
         said = read_text(error_text(answer)) or "without a reason"
-        raise OctovidAnswerError(f"the gateway answered with {kind}: {said}")
+        text = f"the gateway answered with {kind}: {said}"
+        raise OctovidAnswerError(one_line(text, links_in(answer)))
 
 
 def _is_refusal(answer: dict[str, Json]) -> bool:

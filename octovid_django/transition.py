@@ -16,6 +16,7 @@ from octovid_django.exceptions import (
     OctovidTaskNotFoundError,
 )
 from octovid_django.models import VideoTask
+from octovid_django.redaction import redact
 from octovid_django.snapshot import TaskSnapshot
 
 LINK_GRACE = timedelta(minutes=1)
@@ -122,7 +123,7 @@ def after_error(
     fields: dict[str, Any] = {
         **_looked_at(task, now),
         "error_count": error_count,
-        "last_error": str(error),
+        "last_error": redact(str(error), task.known_links()),
     }
     if isinstance(error, OctovidTaskNotFoundError):
         fields["not_found_count"] = task.not_found_count + 1
@@ -149,7 +150,7 @@ def after_error(
     is_too_old = _is_too_old(task, now) and not task.link_awaited_since
     own_error_count = error_count - task.account_error_count
     if is_denied or (is_too_old and own_error_count >= LOST_AFTER_LOOKS):
-        return _ended(fields, TaskStatus.LOST, str(error), now)
+        return _ended(fields, TaskStatus.LOST, fields["last_error"], now)
     if task.next_poll_at is not None:
         fields["next_poll_at"] = now + _backoff(error_count)
     return Transition(fields, is_end=False)

@@ -526,5 +526,8 @@ class VideoTaskAdmin(TaskAdmin):
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
-        text = redact(json.dumps(task.payload, indent=2, ensure_ascii=False))
+        text = json.dumps(task.payload, indent=2, ensure_ascii=False)
+        # Their hosts and paths may be read here.
+        queries = [f"?{link.partition('?')[2]}" for link in task.known_links() if "?" in link]
+        text = redact(text, queries)
         return format_html('<pre class="octovid-payload">{}</pre>', text)

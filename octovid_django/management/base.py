@@ -11,12 +11,12 @@ from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from octovid_django.exceptions import OctovidError
 from octovid_django.models import VideoTask
-from octovid_django.redaction import one_line, printable_lines
+from octovid_django.redaction import one_line, printable
 from octovid_django.task_ids import bare_task_id, validate_task_id
 
 
-class _PrintableOutput(OutputWrapper):
-    """What gateways and receivers have sent stands in what is printed: no terminal obeys it."""
+class _Lines(OutputWrapper):
+    """Writes one line at a time: what others have sent stands in it, and no terminal obeys it."""
 
     def write(  # type: ignore[override]  # as its base class does
         self,
@@ -24,7 +24,7 @@ class _PrintableOutput(OutputWrapper):
         style_func: Callable[[str], str] | None = None,
         ending: str | None = None,
     ) -> None:
-        super().write(printable_lines(str(msg)), style_func, ending)
+        super().write(printable(str(msg).removesuffix("\n")), style_func, ending)
 
 
 class OctovidCommand(BaseCommand):
@@ -33,15 +33,19 @@ class OctovidCommand(BaseCommand):
     requires_system_checks = ()  # they tell of the settings in many lines
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        options["stdout"] = _PrintableOutput(options.get("stdout") or sys.stdout)
+        options["stdout"] = _Lines(options.get("stdout") or sys.stdout)
+        options["stderr"] = _Lines(options.get("stderr") or sys.stderr)
         try:
             return super().execute(*args, **options)
+        except CommandError as error:
+            failure = CommandError(printable(str(error)), returncode=error.returncode)
         except OctovidError as error:
-            raise CommandError(str(error)) from error
+            failure = CommandError(str(error))
         except (OperationalError, ProgrammingError) as error:
-            raise CommandError(one_line(f"{error} (has “manage.py migrate” been run?)")) from error
+            failure = CommandError(one_line(f"{error} (has “manage.py migrate” been run?)"))
         except DatabaseError as error:
-            raise CommandError(one_line(f"the database refuses: {error}")) from error
+            failure = CommandError(one_line(f"the database refuses: {error}"))
+        raise failure  # without what it comes from: a database quotes the rows that it refuses
 
     def tracked(self, task_ids: list[str]) -> list[VideoTask]:
         """Return the tasks with these ids, in this order.

@@ -71,7 +71,7 @@ def _bars() -> Iterator[Show]:
         def show(tasks: Iterable[VideoTask], note: str = "") -> None:
             nonlocal shown_note
             if note and note != shown_note:
-                progress.console.print(note, markup=False)
+                progress.console.print(printable(note), markup=False)
             shown_note = note
             for task in tasks:
                 state: dict[str, Any] = {

@@ -8,13 +8,9 @@ import signal
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    DjangoHelpFormatter,
-)
+from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
 
+from octovid_django.management.base import OctovidCommand
 from octovid_django.sandbox import Sandbox
 
 BANNER = """\
@@ -53,9 +49,8 @@ class _Help(DjangoHelpFormatter, RawDescriptionHelpFormatter):
     """Leaves the lines of the epilog as they are."""
 
 
-class Command(BaseCommand):
+class Command(OctovidCommand):
     help = "Runs a gateway on this machine that makes no videos but answers like one that does."
-    requires_system_checks = []
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         epilog = f"In the metadata of a task's creation call:\n\n{OPTIONS}"
@@ -77,7 +72,8 @@ class Command(BaseCommand):
             signal.signal(number, signal.default_int_handler)
         try:
             with self._sandbox(port, api_key) as sandbox:
-                self.stdout.write(self._banner(sandbox))
+                for line in self._banner(sandbox).splitlines():
+                    self.stdout.write(line)
                 self.stdout.flush()
                 sandbox.serve_forever()
         except KeyboardInterrupt:

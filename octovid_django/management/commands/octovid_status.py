@@ -29,7 +29,8 @@ class Command(OctovidCommand):
 
     def handle(self, *, as_json: bool, **options: Any) -> None:
         report = _database_problem() or _report()
-        self.stdout.write(_as_json(report) if as_json else _as_text(report))
+        for line in [_as_json(report)] if as_json else _as_lines(report):
+            self.stdout.write(line)
         if report["problems"]:
             sys.exit(1)
 
@@ -61,14 +62,14 @@ def _as_json(report: dict[str, Any]) -> str:
     return json.dumps(report, default=lambda moment: moment.isoformat(), ensure_ascii=False)
 
 
-def _as_text(report: dict[str, Any]) -> str:
+def _as_lines(report: dict[str, Any]) -> list[str]:
     problems = [f"! {problem['message']}" for problem in report["problems"]]
     if "tasks" not in report:
-        return "\n".join(problems)
+        return problems
     tasks = ", ".join(f"{count} {status}" for status, count in report["tasks"].items())
     lines = [f"tasks: {tasks or 'none'}", f"undelivered ends: {report['undelivered']}"]
     for name in ("last_tick_at", "last_answer_at", "paused_until"):
         moment = report[name]
         when = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "–"
         lines.append(f"{name.replace('_', ' ')}: {when}")
-    return "\n".join([*lines, *(problems or ["all is well"])])
+    return [*lines, *(problems or ["all is well"])]
