@@ -13,6 +13,7 @@ import html
 import re
 import traceback
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from html.entities import html5
@@ -28,7 +29,7 @@ SHORTEST_KEY = 8
 word."""
 
 _MAX_TEXT = 256 * 1024
-"""Characters that are read of any text: a payload as a page shows it has fewer."""
+"""Characters that are read of any text: nobody reads more of a page or a log."""
 _MAX_READ = 16 * MAX_LINE
 """Characters that are read for one line: what is behind them can only be cut off."""
 _MAX_SECRET = 300
@@ -37,6 +38,8 @@ _MAX_TRACEBACK_LINES = 100
 _SHORTEST_PART = 6
 _MAX_PARTS = 64
 """Parts of one link, and links of one JSON value, that are looked for."""
+_MAX_VALUES = 10_000
+"""Of JSON, in which links are looked for."""
 
 _Json = Any
 
@@ -115,9 +118,11 @@ def printable_lines(text: str) -> str:
 def links_in(value: _Json) -> list[str]:
     """Return the links that stand in a JSON value, such as the payload of a task."""
     found: list[str] = []
-    pending = [value]
-    while pending and len(found) < _MAX_PARTS:
-        item = pending.pop()
+    pending = deque([value])
+    for _ in range(_MAX_VALUES):
+        if not pending or len(found) >= _MAX_PARTS:
+            break
+        item = pending.popleft()
         if isinstance(item, dict):
             pending += item.values()
         elif isinstance(item, list):

@@ -20,13 +20,16 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.db import DataError
 from django_q.models import Schedule
 
 from octovid_django.exceptions import OctovidRateLimitError
+from octovid_django.management.base import OctovidCommand
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, pause
 from octovid_django.sandbox import Sandbox
 from octovid_django.schedules import ensure_schedule
+from tests.gateway import BROKEN, Gateway
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
@@ -643,3 +646,44 @@ class TestHostileTexts:
         assert text
         assert all(char.isprintable() or char == "\n" for char in text)
         assert "all is well" not in [line.strip() for line in text.splitlines()]
+
+    @pytest.mark.parametrize("arguments", [("octovid_status",), ("octovid_refresh", "cgt-2")])
+    def test_forge_no_line(self, arguments: tuple[str, ...], gateway: Gateway) -> None:
+        forged = "no cats\nall is well"
+        GatewayState.objects.update(pause_reason=forged)
+        gateway.default = BROKEN
+        VideoTask.objects.filter(task_id="cgt-2").update(
+            next_poll_at=datetime.now(timezone.utc), last_error=forged
+        )
+        printed = StringIO()
+        with pytest.raises((CommandError, SystemExit)) as raised:
+            call_command(*arguments, stdout=printed, stderr=printed)
+
+        text = f"{printed.getvalue()}{raised.value}"
+        assert "no cats all is well" in text
+        assert "all is well" not in text.splitlines()
+
+    def test_in_a_command_error_are_one_printable_line(self) -> None:
+        class Refusing(OctovidCommand):
+            def handle(self, **options: object) -> None:
+                self.stderr.write(HOSTILE)
+                raise CommandError(HOSTILE, returncode=3)
+
+        printed = StringIO()
+        with pytest.raises(CommandError) as raised:
+            call_command(Refusing(), stderr=printed)
+
+        assert raised.value.returncode == 3
+        assert str(raised.value).isprintable()
+        assert printed.getvalue().rstrip("\n").isprintable()
+
+    def test_of_a_database_are_not_reachable_from_the_error(self) -> None:
+        class Refused(OctovidCommand):
+            def handle(self, **options: object) -> None:
+                raise DataError("Failing row contains (https://cdn.example/v?sig=5ec4e7)")
+
+        with pytest.raises(CommandError, match="Failing row") as raised:
+            call_command(Refused())
+
+        assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+        assert "5ec4e7" not in str(raised.value)

@@ -94,6 +94,30 @@ def test_key_in_any_spelling_is_redacted(spelling: str) -> None:
         f'{{"url":"https://cdn.example/v.mp4?sig={SIGNATURE}","status":"failed"}}',
         f"(https://cdn.example/v.mp4?sig={SIGNATURE})",
         f"看https://cdn.example/v.mp4?sig={SIGNATURE}。",
+        f"https://cdn.example/v.mp4&#x3f;a&#x3d;{SIGNATURE}",
+        f"https://cdn.example/v.mp4&quest;{SIGNATURE}",
+        f"https://cdn.example/v.mp4%23{SIGNATURE}",
+        rf"https:\u002f\u002fcdn.example/v.mp4\u003fsig\u003d{SIGNATURE}",
+        f"https://cdn.example/v.mp4？sig＝{SIGNATURE}",
+        f"https://cdn.example/v.mp4?a='x',&b={SIGNATURE}",
+        f"https://cdn.example/a1b2c3d4e5f6{SIGNATURE}/v.mp4",
+        rf"X-Tos-Signature\u003d{SIGNATURE}",
+        f"X-Tos-Signature%253D{SIGNATURE}",
+        f"X-Tos-Sig\u200bnature={SIGNATURE}",
+        f"x_tos_signature={SIGNATURE}",
+        f"sig=a'{SIGNATURE}",
+        f"sig=a,{SIGNATURE}",
+        f"sig=a;{SIGNATURE}",
+        f"sig=a&amp;b={SIGNATURE}",
+        f"cookie: sessionid={SIGNATURE}",
+        f"{{'X-Tos-Signature': ['{SIGNATURE}']}}",
+        f"('X-Tos-Signature', '{SIGNATURE}')",
+        f'{{"token": "{SIGNATURE}"}}',
+        rf"{{\"token\":\"{SIGNATURE}\"}}",
+        f"Bearer%20{SIGNATURE}abc",
+        f"https://user:a@{SIGNATURE}@cdn.example/v.mp4",
+        f"user:{SIGNATURE}@cdn.example/v.mp4",
+        f"https%3A%2F%2Fuser%3A{SIGNATURE}%40cdn.example%2Fv.mp4",
     ],
 )
 def test_secret_in_any_surrounding_is_redacted(text: str) -> None:
@@ -124,6 +148,16 @@ def test_secret_in_any_surrounding_is_redacted(text: str) -> None:
         'File "/usr/lib/python3.11/site-packages/requests/adapters.py", line 700, in send',
         'Check OCTOVID["API_KEY"] and its quota',
         "DETAIL: Failing row contains (1, https://cdn.example/v, null).",
+        "request_id: 4f9c0a1b2c3d4e5f60718293a4b5c6d7",
+        "trace id 4f9c0a1b2c3d4e5f60718293a4b5c6d7",
+        "https://octopusx.ai/v1/videos/task_01k9abcdefghjkmnpqrstvwxyz/content",
+        "https://d1a2b3c4d5e6f7.cloudfront.net/doubao-seedance-1-0-pro/021775908082123/v.mp4",
+        "tests.test_shop.TestH264Video.<locals>.AttachVideoToProductAndMailTheCustomer",
+        "unexpected content type text/html;charset=utf-8",
+        "expires: 2026-04-12T16:35:02Z, at 20260412T163502Z",
+        "Invalid Bearer token provided",
+        "password: must have 8 characters",
+        "x=1&y=2, if a&b=c, 100%25?",
     ],
 )
 def test_text_without_a_secret_stays(text: str) -> None:
@@ -158,6 +192,60 @@ def test_known_link_is_redacted_whole_and_in_parts(part: str) -> None:
     assert redacted.endswith(" now")
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "ab/cd+ef==",
+        "ab%2fcd%2bef%3d%3d",
+        json.dumps(json.dumps({"sign": "ab/cd+ef=="})),
+        "s3cr3t",
+        "TOPSECRET",
+        "k=s3cr3t&foo=TOPSECRET",
+        str({"k": ["s3cr3t"]}),
+    ],
+)
+def test_value_of_a_known_link_is_redacted_in_any_spelling(part: str) -> None:
+    link = "https://cdn.example/v.mp4?X-Tos-Sign=ab%2Fcd%2Bef%3D%3D&k=s3cr3t&foo=TOPSECRET"
+
+    redacted = redact(f"bad {part} here", [link])
+
+    assert not [each for each in ("ab/cd", "ab%2fcd", "s3cr3t", "TOPSECRET") if each in redacted]
+    assert redacted.startswith("bad ")
+    assert redacted.endswith(" here")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the request failed: 1280x720 is no size for sora-2-pro",
+        "task cgt-20260412163502-x8k2m: content refused",
+    ],
+)
+def test_ordinary_word_that_a_known_link_has_too_stays(text: str) -> None:
+    query = "size=1280x720&model=sora-2-pro&task=cgt-20260412163502-x8k2m&a=failed&b=content"
+
+    assert redact(text, [f"https://cdn.example/v.mp4?{query}"]) == text
+
+
+def test_key_escaped_as_go_does_in_json_is_redacted() -> None:
+    spelled = html.escape(KEY).replace("&", r"\u0026")
+
+    assert redact(f"no access for {spelled}") == "no access for ***"
+
+
+def test_every_account_has_a_key_that_is_redacted(configure: Callable[..., None]) -> None:
+    configure(ACCOUNTS={"second": {"API_KEY": "second-0123456789"}, "wrong": None})
+
+    assert redact(f"{KEY} and second-0123456789") == "*** and ***"
+
+
+def test_text_is_redacted_up_to_where_it_is_cut() -> None:
+    redacted = redact("word " * 100_000 + LINK)
+
+    assert len(redacted) < 300_000
+    assert SIGNATURE not in redacted
+
+
 def test_links_in_a_payload_are_found() -> None:
     payload = {"content": {"video_url": LINK}, "frames": ["/f/1.png"], "n": 3, "text": "no link"}
 
@@ -171,7 +259,21 @@ def test_links_in_a_payload_are_bounded() -> None:
 UNITS = (
     *("http://", "//", "a@", "%25", "%253f", r"\/", "x-amz-a", "sig:", "sig=", "token", "a-"),
     *("aB3", "&#0", "&#x0", "\\", "Bearer ", "?", "request id ", "task_", "https://a:b", ";a"),
-    *(r"\u00", "s", "sk-0123456789", " ", "\n", "é", "=", "-", "#a", "?a=", "'"),
+    *(
+        "'",
+        '"',
+        '",',
+        "key:key:",
+        "token[[[",
+        "a:@",
+        "://",
+        "&amp;",
+        "a1",
+        "&#00000",
+        "%2",
+        "a1b2-",
+    ),
+    *(r"\u00", "s", "sk-0123456789", " ", "\n", "é", "=", "-", "#a", "?a="),
 )
 
 

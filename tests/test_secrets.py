@@ -369,6 +369,44 @@ class TestReceiverErrors:
             assert_is_clean(text)
         assert "made-for-ada" not in task.delivery_error + own
 
+    def test_that_end_the_process_are_redacted_and_end_nothing(
+        self, task: VideoTask, gateway: Gateway, everything_logged: Callable[[], str]
+    ) -> None:
+        def leave(task: VideoTask, **_: Any) -> None:
+            raise SystemExit(f"cannot copy {SIGNATURE}: {self.SIGNED}")
+
+        VideoTask.objects.filter(pk=task.pk).update(
+            status="QUEUED", completed_at=None, next_delivery_at=None, next_poll_at=timezone.now()
+        )
+        gateway.default = answer("IN_PROGRESS")
+        video_progressed.connect(leave)
+        try:
+            assert refresh_due().changed == 1
+        finally:
+            video_progressed.disconnect(leave)
+
+        own = [line for line in everything_logged().splitlines() if "SystemExit" in line]
+        assert own
+        assert_is_clean("\n".join(own))
+
+    def test_that_have_no_text_are_recorded(self, task: VideoTask) -> None:
+        class SilentError(Exception):
+            def __str__(self) -> str:
+                raise ValueError(SIGNATURE)
+
+        def fail(**_: Any) -> None:
+            raise SilentError
+
+        video_succeeded.connect(fail)
+        try:
+            assert not deliver(task.pk)
+        finally:
+            video_succeeded.disconnect(fail)
+
+        task.refresh_from_db()
+        assert "fail: SilentError" in task.delivery_error
+        assert_is_clean(task.delivery_error)
+
     def test_of_progress_are_logged_redacted(
         self, task: VideoTask, gateway: Gateway, everything_logged: Callable[[], str]
     ) -> None:

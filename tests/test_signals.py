@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django import dispatch
 from django.db import transaction
 
 from octovid_django import signals
@@ -141,3 +142,9 @@ def test_the_documentation_names_exactly_these_arguments() -> None:
     }
 
     assert documented == ARGUMENTS
+
+
+def test_the_hook_by_which_django_logs_receiver_errors_is_there() -> None:
+    """Were it gone, Django would log them as they are, links included."""
+    assert "self._log_robust_failure(receiver, err)" in inspect.getsource(dispatch.Signal)
+    assert signals.Signal._log_robust_failure is not dispatch.Signal._log_robust_failure

@@ -241,6 +241,22 @@ class TestHostileAnswers:
     def test_bulk_of_any_kind_stays_within_the_bound(self, inner: Any) -> None:
         assert_storable(read(answer(data=inner)))
 
+    def test_words_that_hold_secrets_are_redacted_and_short(self) -> None:
+        link = "https://cdn.example/v.mp4?k=s3cr3t-of-a-link"
+        words = {
+            "status": "odd //a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@",
+            "resolution": f"{'x' * 55} {link}",
+            "ratio": "k=s3cr3t-of-a-link",
+            "model": f"model {link}",
+            "data": {"content": {"video_url": link}},
+        }
+        snapshot = read(answer(**words))
+
+        for text in (snapshot.upstream_status, snapshot.resolution, snapshot.ratio):
+            assert len(text) <= 64
+            assert "s3c" not in text
+        assert "s3c" not in snapshot.model
+
     def test_deep_nesting(self) -> None:
         inner: Any = "core"
         for _ in range(500):

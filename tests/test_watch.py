@@ -115,10 +115,11 @@ def test_terminal_obeys_nothing_that_a_gateway_sent(
         monkeypatch.setenv("COLUMNS", "200")
         with watch.task_view(OutputWrapper(sys.stdout)) as show:
             show([task(task_id="cgt-\x1b[2J1", status="FAILURE", fail_reason=HOSTILE)])
-            show([task(pk=2, task_id="cgt-2", last_error=HOSTILE)])
+            show([task(pk=2, task_id="cgt-2", last_error=HOSTILE)], f"paused: {HOSTILE}")
         screen = read()
 
     assert HARMLESS in screen
+    assert "paused: no [2J ]0;title" in screen
     assert "cgt- [2J1" in screen
     for char in ("\x1b", "\x07", "\x9b", "\u202e"):
         assert char not in screen

@@ -40,7 +40,7 @@ def _lines(stdout: OutputWrapper) -> Show:
     shown: dict[str, str] = {}
 
     def show(tasks: Iterable[VideoTask], note: str = "") -> None:
-        lines = {"": note}
+        lines = {"": printable(note)}
         for task in tasks:
             name = printable(task.task_id)
             line = f"{name}  {task.progress:3d} %  {task.status}  {_detail(task)}"
