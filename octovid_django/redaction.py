@@ -49,7 +49,8 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
 
     Args:
         text: Any text; the time that this takes grows with its length, and no faster.
-        links: Links that must not stand in it, whole or in parts, such as a task's video link.
+        links: Links that must not stand in it, whole or in parts, such as a task's video link; of
+            one that begins with its ``?``, the host and the path may.
 
     Returns:
         The text without the keys of ``OCTOVID`` in whatever spelling, the queries of links,
@@ -368,7 +369,8 @@ def _parts_of_links(links: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         found = _ORIGIN.match(link)
         for spelling in {link, _unescaped(link)}:
             parts |= dict.fromkeys(_parts(spelling), "…")
-            parts[spelling] = f"{found[0]}/…" if found else "…"
+            if spelling and not spelling.startswith("?"):
+                parts[spelling] = f"{found[0]}/…" if found else "…"
     return tuple(sorted(parts.items(), key=lambda item: (-len(item[0]), item)))
 
 
@@ -380,11 +382,11 @@ def _parts(link: str) -> set[str]:
     path, _, parameters = path.partition(";")
     mark = re.search("[?#;]", link)
     query = link[mark.end() :] if mark else ""
-    pieces = {f"{path}?{query}", query, path, parameters}
+    pieces = {f"{path}?{query}" if path else "", query, path, parameters}
     for field in re.split("[?#&;]", query)[:_MAX_PARTS]:
         name, is_pair, value = field.partition("=")
         value = value if is_pair else name
-        is_secret = bool(is_pair) and _NAME.fullmatch(name) is not None and len(value) >= 4
+        is_secret = bool(is_pair) and _NAME.fullmatch(name) is not None
         if is_secret or not _is_ordinary(value):
             pieces |= {field, value, value.replace("+", " "), value.rstrip("=")}
     return {piece for piece in pieces if len(piece) >= _SHORTEST_PART}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from django_q.conf import Conf
+from django_q.exceptions import TimeoutException
 
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state
@@ -188,7 +189,7 @@ class TestNeverRaises:
         self, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
     ) -> None:
         def time_out(**_: Any) -> None:
-            raise SystemExit("Task exceeded maximum timeout value")
+            raise TimeoutException("Task exceeded maximum timeout value")
 
         for _ in range(2):
             VideoTask.objects.track(sandbox.create(run_seconds=600))
