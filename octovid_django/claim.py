@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from octovid_django.conf import octovid_settings
-from octovid_django.models import VideoTask
+from octovid_django.models import VideoTask, VideoTaskQuerySet
 
 LEASE_SLACK = 15.0
 """Seconds that a lease outlives the last response that a batch can wait for."""
@@ -32,8 +32,8 @@ def claim_due(
     tasks = VideoTask.objects.primary()
     due = tasks.due(due_at)
     candidates = due.order_by("next_poll_at")
-    if is_probe and due.filter(error_count=0).exists():  # not one that the pause may come by
-        candidates = candidates.filter(error_count=0)
+    if is_probe:
+        candidates = _likeliest(candidates)
     # Without SKIP LOCKED (SQLite), reading and then writing in one transaction invites a
     # deadlock; the update alone is atomic, and its condition says who won.
     can_skip_locked = connections[tasks.db].features.has_select_for_update_skip_locked
@@ -45,6 +45,14 @@ def claim_due(
         due.filter(pk__in=pks).update(next_poll_at=lease)
     claimed = tasks.filter(next_poll_at=lease).in_bulk(pks)
     return [claimed[pk] for pk in pks if pk in claimed]
+
+
+def _likeliest(due: VideoTaskQuerySet) -> VideoTaskQuerySet:
+    """Those of whom a probe tells most: that were well, or at least not what the pause is by."""
+    for well in ({"error_count": 0, "poll_count__gt": 0}, {"error_count": 0}):
+        if due.filter(**well).exists():
+            return due.filter(**well)
+    return due
 
 
 def claim_these(pks: Collection[int], seconds: float) -> list[VideoTask]:

@@ -82,6 +82,7 @@ class TestHealthyRows:
         for number in range(60):
             track(f"good-{number}")
         seconds = 600
+        refresh_due()
         for number in range(bad):
             track(f"bad-{number}", POISONS[poison])
 

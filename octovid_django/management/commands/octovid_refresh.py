@@ -74,4 +74,4 @@ class Command(OctovidCommand):
 
 def _pause_note() -> str:
     state = gateway_state()
-    return one_line(f"polling is paused: {state.pause_reason}") if state.pause_count else ""
+    return one_line(f"polling is paused: {state.pause_reason}") if state.is_paused else ""
