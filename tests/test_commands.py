@@ -650,7 +650,8 @@ class TestHostileTexts:
     @pytest.mark.parametrize("arguments", [("octovid_status",), ("octovid_refresh", "cgt-2")])
     def test_forge_no_line(self, arguments: tuple[str, ...], gateway: Gateway) -> None:
         forged = "no cats\nall is well"
-        GatewayState.objects.update(pause_reason=forged)
+        in_an_hour = datetime.now(timezone.utc) + timedelta(hours=1)
+        GatewayState.objects.update(pause_reason=forged, paused_until=in_an_hour)
         gateway.default = BROKEN
         VideoTask.objects.filter(task_id="cgt-2").update(
             next_poll_at=datetime.now(timezone.utc), last_error=forged
