@@ -97,6 +97,16 @@ def _nesting(value: object) -> int:
 
 
 class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
+    def bulk_update(
+        self, objs: Iterable[VideoTask], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        """As Django's own; Django 5.2 asks a field there only how to read a value."""
+        tasks, names = list(objs), list(fields)
+        if "task_id" in names:
+            for task in tasks:
+                validate_stored_id(task.task_id)
+        return super().bulk_update(tasks, names, batch_size)
+
     def primary(self) -> VideoTaskQuerySet:
         """The same tasks where they are written: a replica may not know of the last write yet."""
         return self.using(router.db_for_write(self.model))

@@ -16,6 +16,7 @@ from django.core.wsgi import get_wsgi_application
 
 settings.configure(
     DEBUG=True,
+    SECRET_KEY="a site's",
     INSTALLED_APPS=[
         "django.contrib.auth", "django.contrib.contenttypes", "django_q", "octovid_django"
     ],
