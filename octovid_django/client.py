@@ -42,7 +42,7 @@ from octovid_django.links import content_url, needs_key, path_segment
 from octovid_django.pages import is_challenge, is_page, page_text
 from octovid_django.reasons import error_text, is_of_gateway
 from octovid_django.redaction import describe, redact_keys, traceback_text
-from octovid_django.shape import denies_task, is_wrong_path, names_task
+from octovid_django.shape import account_status, denies_task, is_wrong_path, names_task
 from octovid_django.snapshot import TaskSnapshot
 
 T = TypeVar("T")
@@ -150,12 +150,18 @@ def query_task(task_id: str) -> TaskSnapshot:
                 '["BASE_URL"], and that no proxy in front of the gateway asks for a browser'
             ) from None
         raise
-    return TaskSnapshot.from_answer(
-        answer,
-        base_url=octovid_settings.BASE_URL,
-        link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
-        task_id=task_id,
-    )
+    try:
+        return TaskSnapshot.from_answer(
+            answer,
+            base_url=octovid_settings.BASE_URL,
+            link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
+            task_id=task_id,
+        )
+    except OctovidAnswerError:
+        said = account_status(answer) if isinstance(answer, dict) else None
+        if said is None:
+            raise
+    raise _error(said, headers, body)
 
 
 @_sealed

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from octovid_django.names import fields_of
 from octovid_django.values import Json, read_number, read_text, read_word
 
-_ENDINGS = ("reason", "error", "message", "msg", "detail")
+_ENDINGS = ("reason", "error", "failure", "message", "msg", "detail")
 """Of the names of reasons, singular or plural; the sooner, the better."""
 _ERROR_NAMES = ("message", "msg", "error", "detail", "title")
 """Where an error response says what it is, if not in an object ``error``."""
+_CODE_NAMES = ("code", "err_code", "error_code", "fail_code", "failure_code")
 _MAX_CODE = 10**12
 _MAX_NAMES = 1_000
 _MAX_ITEMS = 3
@@ -45,10 +47,12 @@ def fail_reason(places: Iterable[Mapping[str, Json]], others: Iterable[str] = ()
     """Return why a task failed, "" where nothing says so.
 
     Args:
-        places: The objects in which a reason may stand, the likeliest first.
+        places: The objects in which a reason may stand, the likeliest first, by names in snake
+            case.
         others: Texts that may be a reason, if ``places`` hold none.
     """
-    found = [*_reasons(list(places)), *others]
+    places = list(places)
+    found = [*_reasons(places), *others, *filter(None, map(_code, places))]
     spoken = (text for text in found if _words(text) - _FILLERS - _SUCCESS)
     hollow = (text for text in found if _words(text) - _SUCCESS)
     return next(spoken, "") or next(hollow, "")
@@ -92,8 +96,9 @@ def _texts(value: Json, place: Mapping[str, Json], depth: int) -> Iterator[str]:
         code = _code(place)
         yield f"{text} ({code})" if code and code not in text else text
     elif isinstance(value, Mapping) and depth < _MAX_NESTING:
-        yield from _reasons([value], depth + 1)
-        if code := _code(value):
+        fields = fields_of(value)
+        yield from _reasons([fields], depth + 1)
+        if code := _code(fields):
             yield code
     elif isinstance(value, list) and depth < _MAX_NESTING:
         for item in value[:_MAX_ITEMS]:
@@ -102,11 +107,13 @@ def _texts(value: Json, place: Mapping[str, Json], depth: int) -> Iterator[str]:
 
 def _code(place: Mapping[str, Json]) -> str | None:
     """The code of an error, where there is one: it tells a refusal from a glitch."""
-    code = place.get("code")
-    if number := read_number(code):
-        return read_word(str(code)) if 200 != number < _MAX_CODE else None
-    word = read_word(code)
-    return word if word and _words(word) - _FILLERS - _SUCCESS else None
+    for code in map(place.get, _CODE_NAMES):
+        if number := read_number(code):
+            if 200 != number < _MAX_CODE:
+                return read_word(str(code))
+        elif (word := read_word(code)) and _words(word) - _FILLERS - _SUCCESS:
+            return word
+    return None
 
 
 def _words(text: str) -> set[str]:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from octovid_django.values import read_number
+
+_ACCOUNT_STATUSES = (401, 402, 403, 429)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _IDENTIFIER_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
@@ -42,3 +45,10 @@ def is_wrong_path(fields: Mapping[str, Any]) -> bool:
     error = fields.get("error")
     message = error.get("message") if isinstance(error, dict) else None
     return isinstance(message, str) and message.startswith("Invalid URL")
+
+
+def account_status(fields: Mapping[str, Any]) -> int | None:
+    """Which status of an error of the account's is the ``code`` of an error that came with 200."""
+    parts = (fields, fields.get("error"))
+    codes = [read_number(part.get("code")) for part in parts if isinstance(part, Mapping)]
+    return next((int(code) for code in codes if code in _ACCOUNT_STATUSES), None)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from octovid_django.enums import STICKY_STATUSES, TaskStatus
@@ -21,8 +22,10 @@ from octovid_django.exceptions import (
     OctovidTaskNotFoundError,
 )
 from octovid_django.links import is_content_url, link_expiry, read_task_link
+from octovid_django.names import LINK_RANKS, box_names, fields_of, link_rank, opened
 from octovid_django.reasons import error_text, fail_reason
 from octovid_django.redaction import links_in, one_line, redact
+from octovid_django.statuses import status_of_word
 from octovid_django.values import (
     MAX_BIG_INTEGER,
     MAX_INTEGER,
@@ -47,35 +50,11 @@ MAX_NAME = 191  # of a task or a model
 _MAX_PLACES = 200
 _MAX_ITEMS = 10
 
-_STATUS_BY_WORD = {
-    "not_start": TaskStatus.NOT_START,
-    "submitted": TaskStatus.SUBMITTED,
-    "queued": TaskStatus.QUEUED,
-    "pending": TaskStatus.QUEUED,
-    "in_progress": TaskStatus.IN_PROGRESS,
-    "processing": TaskStatus.IN_PROGRESS,
-    "running": TaskStatus.IN_PROGRESS,
-    "unknown": TaskStatus.UNKNOWN,
-    **dict.fromkeys(
-        ("success", "succeed", "succeeded", "complete", "completed", "done", "finished"),
-        TaskStatus.SUCCESS,
-    ),
-    **dict.fromkeys(
-        (
-            *("failure", "fail", "failed", "error", "rejected"),
-            *("cancelled", "canceled", "expired", "timeout"),
-        ),
-        TaskStatus.FAILURE,
-    ),
-}
 _STATUS_NAMES = ("status", "task_status", "state")
-_BOXES = (
-    *("content", "data", "output", "outputs", "result", "results", "task_result"),
-    *("creations", "videos", "video", "generations", "response", "metadata"),
-)
-"""Under these names a task holds what was made of it: an object, a list of such, or the link."""
-_LINK_NAMES = ("result_url", "video_url", "url")
-"""The sooner, the better: ``result_url`` may be an enhanced version of the upstream's own."""
+_TASK_NAMES = {"id", "task_id", "progress"}
+_SUBMITTED = ("submit_time", "created_at", "create_time")
+_STARTED = ("start_time", "started_at")
+_FINISHED = ("finish_time", "completed_at", "finished_at", "complete_time", "ended_at", "end_time")
 
 
 @dataclass(frozen=True)
@@ -131,17 +110,17 @@ class TaskSnapshot:
             raise OctovidAnswerError(
                 f"the gateway answered with a JSON {_kind(answer)}, not an object"
             )
-        _raise_for_error(answer)
-        layers = list(_layers(answer))
-        places = list(_places(answer))
+        fields = fields_of(answer)
+        layers = list(_layers(fields))
+        _raise_for_error(fields, layers)
+        places = list(_places(fields))
         usages = [usage for place in places for usage in _dicts(place, "usage")]
 
         own_id = _first(layers, "task_id", _read_name) or _first(layers[:1], "id", _read_name) or ""
         words = _status_words(layers)
-        word = re.sub("[ -]", "_", words[0].lower()) if words else ""
-        is_heard_of = word in _STATUS_BY_WORD
-        status = _STATUS_BY_WORD.get(word, TaskStatus.UNKNOWN) if words else None
-        finished_at = _moment(layers, "finish_time", "completed_at", "finished_at")
+        meaning = status_of_word(words[0]) if words else None
+        status = meaning or (TaskStatus.UNKNOWN if words else None)
+        finished_at = _moment(layers, *_FINISHED)
         video_url, expires_at = "", None
         if status in STICKY_STATUSES:
             video_url = _video_url(
@@ -162,20 +141,24 @@ class TaskSnapshot:
         return cls(
             task_id=own_id,
             status=status,
-            upstream_status=shown((words[-1] if is_heard_of else words[0]) if words else None),
+            upstream_status=shown((words[-1] if meaning else words[0]) if words else None),
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
                 shown(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""
             ),
             video_url=video_url,
             video_url_expires_at=expires_at,
-            duration=_figure([*places, *usages], MAX_INTEGER, "duration", "seconds"),
-            resolution=shown(_first(places, "resolution", read_text)),
-            ratio=shown(_first(places, "ratio", read_text)),
+            duration=_figure(
+                [*places, *usages], MAX_INTEGER, "duration", "seconds", "video_duration"
+            ),
+            resolution=shown(_first([*places, *usages], "resolution", read_text)),
+            ratio=shown(
+                _first(places, "ratio", read_text) or _first(places, "aspect_ratio", read_text)
+            ),
             total_tokens=_figure([*usages, *places], MAX_BIG_INTEGER, "total_tokens"),
             model=shown(_model(layers), MAX_NAME),
-            submitted_at=_moment(layers, "submit_time"),
-            started_at=_moment(layers, "start_time"),
+            submitted_at=_moment(layers, *_SUBMITTED),
+            started_at=_moment(layers, *_STARTED),
             finished_at=finished_at,
             payload=_payload(answer["data"] if _is_envelope(answer) else answer),
         )
@@ -199,18 +182,28 @@ def _is_envelope(layer: dict[str, Json], *, is_outermost: bool = True) -> bool:
 
 def _layers(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """The tasks in an answer, the gateway's before its upstream's, without their envelopes."""
-    layer: Json = answer
+    layer = answer
     for depth in range(MAX_NESTING):
-        if not isinstance(layer, dict):
-            return
-        if not _is_envelope(layer, is_outermost=depth == 0):
+        task = next(iter(_dicts(layer, "task")), None)
+        is_envelope = task is not None or _is_envelope(layer, is_outermost=depth == 0)
+        if not is_envelope:
             yield layer
-        layer = _only(layer.get("data"))
+        inner = task or opened(_only(layer.get("data")))
+        if not isinstance(inner, dict) and not (is_envelope or _status_words([layer])):
+            inner = next(filter(_says_status, _boxed_objects(layer)), None)
+        if not isinstance(inner, dict):
+            return
+        layer = fields_of(inner)
 
 
 def _only(value: Json) -> Json:
     """What a list of one holds, and else ``value`` itself."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _boxed_objects(fields: dict[str, Json]) -> Iterator[dict[str, Json]]:
+    for name in box_names(fields):
+        yield from _dicts(fields, name)
 
 
 def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
@@ -222,25 +215,38 @@ def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
             break
         place = pending.popleft()
         yield place
-        pending += (inner for name in _BOXES for inner in _dicts(place, name))
+        pending += islice(_boxed_objects(place), _MAX_PLACES)
     if is_envelope:
         yield answer
+        yield from islice(_boxed_objects({**answer, "data": None}), _MAX_ITEMS)
 
 
 def _status_words(layers: list[dict[str, Json]]) -> list[str]:
+    """The words for the status, of one name. A long-running operation says but ``done``."""
     words = (list(_each(layers, name, read_word)) for name in _STATUS_NAMES)
-    return next(filter(None, words), [])
+    for found in filter(None, words):
+        return found
+    is_done = next((layer for layer in layers if layer.get("done") is True), None)
+    return [] if is_done is None else ["failed" if is_done.get("error") else "done"]
 
 
-def _raise_for_error(answer: dict[str, Json]) -> None:
+def _says_status(layer: dict[str, Json]) -> bool:
+    """Whether a word for the status is about the task, not about the call."""
+    words = _status_words([layer])
+    # A word of failure is about the call where it stands beside nothing that is of a task.
+    is_of_call = words[:1] in (["error"], ["fail"]) and not _TASK_NAMES & layer.keys()
+    return bool(words) and not is_of_call
+
+
+def _raise_for_error(answer: dict[str, Json], layers: list[dict[str, Json]]) -> None:
     code = answer.get("code")
     if code == "task_not_exist":
         raise OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    if "task_id" in answer or (_status_words([answer]) and not _is_refusal(answer)):
+    if "task_id" in answer or any(map(_says_status, layers)):
         return
     is_refused = (
         answer.get("success") is False
-        or _is_refusal(answer)
+        or bool(_status_words([answer]))
         or (isinstance(code, str) and code.lower() not in ("success", "ok", "0", "200", ""))
         or (isinstance(code, int) and code not in (0, 200))
     )
@@ -249,12 +255,6 @@ def _raise_for_error(answer: dict[str, Json]) -> None:
         said = read_text(error_text(answer)) or "without a reason"
         text = f"the gateway answered with {kind}: {said}"
         raise OctovidAnswerError(one_line(text, links_in(answer)))
-
-
-def _is_refusal(answer: dict[str, Json]) -> bool:
-    """Whether a word of failure is about the call: it stands beside nothing that is of a task."""
-    is_failure = _status_words([answer])[:1] in (["error"], ["fail"])
-    return is_failure and not {"id", "task_id", "progress"} & answer.keys()
 
 
 def _each(
@@ -274,13 +274,13 @@ def _first(
 
 
 def _items(value: Json) -> list[Json]:
-    """The first items of a list, and anything else as an only one."""
-    return value[:_MAX_ITEMS] if isinstance(value, list) else [value]
+    """The first items of a list, and anything else as an only one; objects also from strings."""
+    return [opened(item) for item in (value[:_MAX_ITEMS] if isinstance(value, list) else [value])]
 
 
 def _dicts(layer: Mapping[str, Json], key: str) -> list[dict[str, Json]]:
     """The objects under ``key``: one, or the first of a list."""
-    return [item for item in _items(layer.get(key)) if isinstance(item, dict)]
+    return [fields_of(item) for item in _items(layer.get(key)) if isinstance(item, dict)]
 
 
 # Figures.
@@ -315,13 +315,8 @@ def _read_name(value: Json) -> str | None:
 
 def _fail_reason(places: list[dict[str, Json]]) -> str:
     """Why, as ``reasons`` finds it; some gateways have but the place of the link for it."""
-    in_place_of_links = [
-        text
-        for name in _LINK_NAMES
-        for text in _each(places, name, read_text)
-        if _is_sentence(text)
-    ]
-    return fail_reason(places, in_place_of_links)
+    texts = filter(None, map(read_text, _named_as_links(places)))
+    return fail_reason(places, filter(_is_sentence, texts))
 
 
 def _is_sentence(text: str) -> bool:
@@ -340,14 +335,24 @@ def _video_url(
     Beside a word of failure a link must be a witness: neither the reason once more, nor what
     gateways make up for any task.
     """
-    named = [place.get(name) for name in _LINK_NAMES for place in places]
-    boxed = [item for name in _BOXES for place in places for item in _items(place.get(name))]
+    named = _named_as_links(places)
+    boxed = [item for place in places for name in box_names(place) for item in _items(place[name])]
     reasons = [place.get("fail_reason") for place in places]  # where older gateways put it
     for value in (*named, *boxed, *reasons):
         link = read(value)
         if link and not (has_failed and (value in reasons or is_content_url(link))):
             return link
     return ""
+
+
+def _named_as_links(places: list[dict[str, Json]]) -> list[Json]:
+    """What stands under the name of a link, the best first."""
+    found: list[list[Json]] = [[] for _ in range(LINK_RANKS)]
+    for place in places:
+        for name, value in place.items():
+            if (rank := link_rank(name)) >= 0:
+                found[rank] += _items(value)
+    return [value for values in found for value in values]
 
 
 # The payload.

@@ -400,6 +400,21 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         OctovidConnectionError,
         "no answer from the gateway: BadStatusLine",
     ),
+    "200_that_says_401": (
+        says(200, {"code": 401, "msg": "no access"}),
+        OctovidAuthenticationError,
+        'the gateway answered 401 Unauthorized: no access. Check OCTOVID["API_KEY"] and its quota',
+    ),
+    "200_that_says_429": (
+        says(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),
+        OctovidRateLimitError,
+        "the gateway answered 429 Too Many Requests: slow down",
+    ),
+    "200_that_says_500": (
+        says(200, {"code": 500, "msg": "no such record"}),
+        OctovidAnswerError,
+        "the gateway answered with the error: no such record",
+    ),
     "not_the_packing_it_says": (
         says(200, b"plain", Content_Encoding="gzip"),
         OctovidConnectionError,

@@ -122,7 +122,7 @@ class TestLinks:
             *("https://", "https:///v.mp4", "https://octopusx.ai@evil.example/v.mp4"),
             *("https://cdn.example/a b.mp4", "https://cdn.example/\n.mp4", "video.mp4", " ", ""),
             *("https://[::1/v.mp4", "https://cdn.example/\u202e4pm.exe", VIDEO + "x" * 10_000),
-            *(7, True, None, [VIDEO], {"url": VIDEO}),
+            *(7, True, None, {"url": VIDEO}),
         ],
     )
     def test_anything_else_is_no_link(self, link: Any) -> None:

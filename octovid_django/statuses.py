@@ -1,0 +1,40 @@
+"""What the word for a status means, in whichever vocabulary it is."""
+
+from __future__ import annotations
+
+from octovid_django.enums import TaskStatus
+from octovid_django.names import snake_case
+
+_MEANINGS = {
+    TaskStatus.NOT_START: ("not_start",),
+    TaskStatus.SUBMITTED: ("submitted", "created"),
+    TaskStatus.QUEUED: (
+        *("queued", "pending", "queueing", "queuing", "queue", "waiting", "wait", "preparing"),
+        *("starting", "staged", "scheduled", "throttled"),
+    ),
+    TaskStatus.IN_PROGRESS: ("in_progress", "started"),
+    TaskStatus.UNKNOWN: ("unknown",),
+    TaskStatus.SUCCESS: (
+        *("success", "succeed", "succeeded", "complete", "completed", "done", "finished"),
+    ),
+    TaskStatus.FAILURE: (
+        *("failure", "fail", "failed", "error", "rejected"),
+        *("cancelled", "canceled", "expired", "timeout"),
+    ),
+}
+_STATUS_BY_WORD = {word: status for status, words in _MEANINGS.items() for word in words}
+
+
+def status_of_word(word: str) -> TaskStatus | None:
+    """Return what a word means, ``None`` for one that nobody has heard of.
+
+    Of several words in one, such as ``in_queue``, the last may tell that it goes on; the end is
+    told by words that are known as a whole. What ends in "-ing" goes on.
+    """
+    word = snake_case(word)
+    if status := _STATUS_BY_WORD.get(word):
+        return status
+    last = word.rpartition("_")[2]
+    if _STATUS_BY_WORD.get(last) == TaskStatus.QUEUED:
+        return TaskStatus.QUEUED
+    return TaskStatus.IN_PROGRESS if last.endswith("ing") else None
