@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -21,11 +23,16 @@ from octovid_django.pause import ACCOUNT
 from octovid_django.problem import MAX_COUNTED, Problem, counted, moment_text
 from octovid_django.redaction import one_line
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
 __all__ = ["MAX_COUNTED", "Problem", "problems"]
 
 START_GRACE = timedelta(seconds=30)
 """How long a cluster takes after its start until it first looks at its schedules."""
 EXPIRES_SOON = timedelta(hours=1)
+_DATABASE_ERRORS = [f": {error.__name__}" for error in (OperationalError, InterfaceError)]
+"""How an error of the database reads in ``delivery_error``, after its receiver's name."""
 
 
 def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
@@ -44,7 +51,7 @@ def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
         idle, undelivered = broker, None
     found = [
         *(_settings(), _schedule(), gateway, idle),
-        *(_expiring(tasks), _abandoned(tasks), _receivers(tasks), undelivered),
+        *(_expiring(tasks), _abandoned(tasks), *_retried(tasks), undelivered),
         *(None if gateway else each(state, tasks) for each in (errors, stuck)),
     ]
     return [Problem(each.code, one_line(each.message)) for each in found if each]
@@ -149,31 +156,56 @@ def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
     return Problem("expiring", message % values)
 
 
-def _receivers(tasks: VideoTaskQuerySet) -> Problem | None:
+def _retried(tasks: VideoTaskQuerySet) -> list[Problem | None]:
+    """What has failed more than once, and is tried again: the database's fault is no receiver's."""
     failing = tasks.undelivered().filter(
         next_delivery_at__isnull=False, delivery_attempts__gte=F("earlier_delivery_attempts") + 2
     )
     failing = failing.exclude(delivery_error="")
+    by_database = Q(pk__in=[])
+    for name in _DATABASE_ERRORS:
+        by_database |= Q(delivery_error__contains=name)
+    return [
+        _failing(
+            "database",
+            failing.filter(by_database),
+            ngettext_lazy(
+                "The completion of %(count)d task was not delivered, because the database fails: "
+                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "The completions of %(count)d tasks were not delivered, because the database "
+                "fails: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "count",
+            ),
+        ),
+        _failing(
+            "receivers",
+            failing.exclude(by_database),
+            ngettext_lazy(
+                "The completion of %(count)d task was not delivered, its receiver failed again: "
+                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "The completions of %(count)d tasks were not delivered, their receivers failed "
+                "again: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "count",
+            ),
+        ),
+    ]
+
+
+def _failing(code: str, failing: VideoTaskQuerySet, message: StrPromise) -> Problem | None:
     count = failing.order_by()[:MAX_COUNTED].count()
     if not count:
         return None
     task = failing.order_by("next_delivery_at")[0]
-    message = ngettext_lazy(
-        "The completion of %(count)d task was not delivered, its receiver failed again: "
-        "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
-        "The completions of %(count)d tasks were not delivered, their receivers failed again: "
-        "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
-        "count",
-    )
+    lines = task.delivery_error.splitlines()
     values = {
         "count": count,
-        "error": task.delivery_error.splitlines()[0],
+        "error": max(lines, key=lambda line: any(name in line for name in _DATABASE_ERRORS)),
         "task": task.task_id,
         "attempt": task.delivery_attempts - task.earlier_delivery_attempts,
         "max": MAX_ATTEMPTS,
         "at": moment_text(task.next_delivery_at or timezone.now()),
     }
-    return Problem("receivers", message % values)
+    return Problem(code, message % values)
 
 
 def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:

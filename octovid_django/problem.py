@@ -28,7 +28,8 @@ class Problem:
     """A stable word for programs.
 
     - ``settings``: one is missing or wrong.
-    - ``database``: it cannot be reached (``octovid_status`` alone tells).
+    - ``database``: it cannot be reached (``octovid_status`` alone tells), or completions are not
+      delivered because it fails.
     - ``broker``: django-q2's cannot be reached, so no work reaches a cluster.
     - ``schedule``: there is none, or it is switched off.
     - ``unreachable``: the gateway gives no response.
@@ -38,7 +39,7 @@ class Problem:
     - ``overdue``: tasks are not polled.
     - ``expiring``: links expire before their completion is delivered.
     - ``abandoned``: completions whose last delivery attempt has failed.
-    - ``receivers``: completions whose delivery has failed more than once, and is retried.
+    - ``receivers``: completions whose receivers have failed more than once, and are retried.
     - ``undelivered``: completions that no cluster delivers.
     - ``stuck``: tasks that have not changed for long.
     """

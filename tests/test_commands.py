@@ -491,6 +491,14 @@ class TestInTheTerminal:
         assert (status.returncode, status.stderr) == (1, "")
         assert '! OCTOVID["API_KEY"] is missing' in status.stdout
 
+    def test_a_status_without_a_database_names_it_and_nobody_else(
+        self, manage: Manage, tmp_path: Path
+    ) -> None:
+        status = manage("octovid_status", DATABASE_URL=f"sqlite:///{tmp_path}/gone/db.sqlite3")
+
+        assert (status.returncode, status.stderr) == (1, "")
+        assert status.stdout == ("! The database cannot be reached: unable to open database file\n")
+
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
 from django.utils import translation
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Schedule
 
+from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidAuthenticationError
 from octovid_django.health import Problem, problems
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, pause, resume, ticked
 from octovid_django.schedules import ensure_schedule
+from octovid_django.signals import video_completed
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LATE = NOW - timedelta(minutes=2)
@@ -236,6 +241,54 @@ class TestReceivers:
         )
 
         assert [problem.code for problem in problems()] == ["expiring", "abandoned"]
+
+
+class TestDatabase:
+    """A delivery that the database makes fail: it is named, not receiver or cluster."""
+
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Iterator[None]:
+        """A receiver that writes to a real database, which cannot be opened."""
+
+        def attach_video(**_: Any) -> None:
+            options = {"NAME": str(tmp_path / "gone" / "shop.sqlite3")}
+            shop = SqliteWrapper({**connections["default"].settings_dict, **options}, alias="shop")
+            with shop.cursor() as cursor:
+                cursor.execute("INSERT INTO shelf VALUES (1)")
+
+        video_completed.connect(attach_video)
+        yield
+        video_completed.disconnect(attach_video)
+
+    def test_that_fails_a_delivery_is_named_from_the_second_attempt_on(
+        self, broken: None, clock: time_machine.Coordinates
+    ) -> None:
+        task = ended("waiting", next_delivery_at=NOW)
+
+        assert not deliver(task.pk)
+        assert problems() == []
+        clock.shift(15)
+        assert not deliver(task.pk)
+
+        message = the_only_one("database")
+        assert message.startswith(
+            "The completion of 1 task was not delivered, because the database fails: "
+        )
+        assert "attach_video: OperationalError: unable to open database file" in message
+        assert "(waiting, attempt 2 of 5; the next at 16:36:15)" in message
+        for word in ("receiver", "qcluster"):
+            assert word not in message
+
+    def test_that_fails_beside_a_receiver_of_another_task_is_told_apart(self) -> None:
+        values = {"next_delivery_at": NOW + timedelta(minutes=4), "delivery_attempts": 2}
+        ended("shop", delivery_error="mail: OSError: no\nkeep: InterfaceError: gone", **values)
+        ended("mail", delivery_error="mail: OSError: no", **values)
+
+        database, receivers = problems()
+
+        assert (database.code, receivers.code) == ("database", "receivers")
+        assert "keep: InterfaceError: gone (shop, " in database.message
+        assert "mail: OSError: no (mail, " in receivers.message
 
 
 class TestExpiringLinks:
