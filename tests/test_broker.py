@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from octovid_django.sandbox import Sandbox
-from tests.processes import Site, wait_for
+from tests.processes import ROOT, Site, wait_for
 
 REDIS_SERVER = shutil.which("redis-server")
-pytestmark = pytest.mark.skipif(
+needs_redis = pytest.mark.skipif(
     not REDIS_SERVER, reason="there is no redis-server: install Debian's package of it"
 )
 
@@ -89,6 +89,14 @@ def site(tmp_path: Path, server: RedisServer, sandbox: Sandbox) -> Iterator[Site
     site.close()
 
 
+def test_readme_says_what_redis_needs() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    (line,) = [line for line in readme.splitlines() if line.startswith("- **Broker**")]
+    assert "`pip install redis`" in line
+
+
+@needs_redis
 def test_redis_that_is_killed_is_named_in_the_status_and_not_the_cluster(
     site: Site, server: RedisServer
 ) -> None:

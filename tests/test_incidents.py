@@ -1,0 +1,207 @@
+"""Incidents of deliveries and clusters, lived through: what is said, and from when on.
+
+Those of the gateway are in ``test_gateway_health``, that of the broker is in ``test_broker``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from io import StringIO
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from octovid_django.delivery import Deliveries
+from octovid_django.health import problems
+from octovid_django.models import VideoTask
+from octovid_django.pause import ticked
+from octovid_django.refresh import refresh_due
+from octovid_django.schedules import ensure_schedule
+from octovid_django.signals import video_succeeded
+from tests.gateway import NOT_JSON, Gateway, answer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
+CHANGELIST = "admin:octovid_django_videotask_changelist"
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Coordinates]:
+    with time_machine.travel(NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+@pytest.fixture(autouse=True)
+def site(gateway: Gateway) -> None:
+    ensure_schedule(using="default")
+
+
+@pytest.fixture
+def raising() -> Iterator[None]:
+    def attach_video(**_: Any) -> None:
+        raise RuntimeError("no shelf left")
+
+    video_succeeded.connect(attach_video)
+    yield
+    video_succeeded.disconnect(attach_video)
+
+
+def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
+    """Track tasks whose videos are there, and their links live for so long."""
+    for number in range(count):
+        url = f"https://cdn.example/{number}.mp4?Expires={NOW.timestamp() + link_seconds:.0f}"
+        gateway.behaviours[f"t{number}"] = answer("SUCCESS", progress="100%", result_url=url)
+        VideoTask.objects.track(f"t{number}")
+
+
+def wait_for(
+    clock: time_machine.Coordinates, code: str, seconds: int, *, works: bool = True
+) -> int:
+    """Let time pass until there is a problem, and return after how many seconds it was told.
+
+    Args:
+        clock: Of the site.
+        code: Of the problem.
+        seconds: How long to wait at most.
+        works: Whether a cluster works.
+    """
+    for second in range(0, seconds, 5):
+        if works:
+            if second % 60 == 0:
+                ticked()
+                deliveries = Deliveries()
+            refresh_due()
+            deliveries.run(time.monotonic() + 60)
+        if code in told():
+            return second
+        clock.shift(5)
+    raise AssertionError(f"not within {seconds} s: {told()}")
+
+
+def told() -> dict[str, str]:
+    return {problem.code: problem.message for problem in problems()}
+
+
+def status() -> str:
+    """What ``octovid_status`` prints of a site with problems."""
+    stdout = StringIO()
+    with pytest.raises(SystemExit) as caught:
+        call_command("octovid_status", stdout=stdout)
+    assert caught.value.code == 1
+    return stdout.getvalue()
+
+
+class TestReceiverThatRaises:
+    def test_is_told_from_the_second_attempt_on_with_its_error(
+        self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
+    ) -> None:
+        track(gateway, 43)
+
+        assert wait_for(clock, "receivers", 120) <= 60, "the attempts go on for 21 minutes"
+
+        assert list(told()) == ["receivers"], "no cluster is blamed"
+        line = status().splitlines()[-1]
+        assert line.startswith(
+            "! The completions of 43 tasks were not delivered, their receivers failed again: "
+        )
+        assert "attach_video: RuntimeError: no shelf left (t" in line
+        assert ", attempt 2 of 5; the next at 16:36:" in line
+
+    def test_is_urgent_where_links_expire_before_the_next_attempt(
+        self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
+    ) -> None:
+        track(gateway, 2, link_seconds=70)
+
+        wait_for(clock, "receivers", 120)
+
+        first, second = status().splitlines()[-2:]
+        assert first.startswith(
+            "! URGENT: links expire before the next attempt to deliver their completions, of 2 "
+            "videos: first that of t"
+        )
+        assert ", at 16:36:10. Mend the receiver and resend the signals" in first
+        assert "no shelf left" in second
+
+    def test_is_told_as_abandoned_after_its_last_attempt(
+        self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
+    ) -> None:
+        track(gateway, 1)
+
+        assert wait_for(clock, "abandoned", 30 * 60) >= 20 * 60
+
+        assert list(told()) == ["abandoned"]
+        assert "The end of 1 task was not delivered" in status()
+
+
+class TestNoCluster:
+    def test_that_ever_ran_is_told_once_a_task_waits(
+        self, gateway: Gateway, clock: time_machine.Coordinates
+    ) -> None:
+        assert told() == {}
+        track(gateway, 1)
+
+        assert wait_for(clock, "cluster", 120, works=False) <= 60
+
+        assert status().splitlines()[-1] == (
+            "! A task waits, and no cluster has ever run: start “manage.py qcluster”."
+        )
+        ticked()
+        refresh_due()
+        assert told() == {}
+
+    def test_that_still_runs_is_told_with_the_number_of_tasks(
+        self, gateway: Gateway, clock: time_machine.Coordinates
+    ) -> None:
+        ticked()
+        track(gateway, 3)
+
+        wait_for(clock, "overdue", 180, works=False)
+
+        assert told() == {
+            "overdue": "3 tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?"
+        }
+
+
+class TestExpiringLink:
+    def test_of_what_nobody_delivers_is_told_before_it_expires(
+        self, gateway: Gateway, clock: time_machine.Coordinates
+    ) -> None:
+        track(gateway, 2, link_seconds=2 * 3600)
+        ticked()
+        refresh_due()
+        assert told() == {}
+
+        seconds = wait_for(clock, "expiring", 2 * 3600, works=False)
+
+        assert seconds >= 3600 - 5
+        line = next(line for line in status().splitlines() if "expire" in line)
+        assert line.startswith(
+            "! The links of 2 videos expire soon, and their completions are not delivered: first "
+            "that of t"
+        )
+        assert line.endswith(", at 18:35:00.")
+
+
+class TestErrors:
+    def test_of_most_tasks_are_told_by_command_and_admin(
+        self,
+        gateway: Gateway,
+        clock: time_machine.Coordinates,
+        admin_client: Client,
+    ) -> None:
+        for number in range(3):
+            VideoTask.objects.track(f"t{number}")
+        gateway.behaviours |= {"t0": NOT_JSON, "t1": NOT_JSON}
+
+        wait_for(clock, "errors", 120)
+
+        said = "Most tasks meet errors, 2 of 3. t"
+        assert f"! {said}" in status()
+        assert said in admin_client.get(reverse(CHANGELIST)).content.decode()
