@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from octovid_django.enums import STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import (
-    OctovidAnswerError,
+    OctovidResponseError,
     OctovidTaskNotFoundError,
 )
 from octovid_django.links import is_content_url, link_expiry, read_task_link
@@ -87,8 +87,8 @@ class TaskSnapshot:
     """What makes the video, as it was ordered where the answer says so."""
 
     @classmethod
-    def from_answer(
-        cls, answer: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
+    def from_response(
+        cls, response: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
     ) -> TaskSnapshot:
         """Read a decoded answer of the query call.
 
@@ -104,13 +104,13 @@ class TaskSnapshot:
 
         Raises:
             OctovidTaskNotFoundError: It says ``task_not_exist``.
-            OctovidAnswerError: It is an error, or not about a task at all.
+            OctovidResponseError: It is an error, or not about a task at all.
         """
-        if not isinstance(answer, dict):
-            raise OctovidAnswerError(
-                f"the gateway answered with a JSON {_kind(answer)}, not an object"
+        if not isinstance(response, dict):
+            raise OctovidResponseError(
+                f"the gateway answered with a JSON {_kind(response)}, not an object"
             )
-        fields = fields_of(answer)
+        fields = fields_of(response)
         layers = list(_layers(fields))
         _raise_for_error(fields, layers)
         places = list(_places(fields))
@@ -133,7 +133,7 @@ class TaskSnapshot:
             expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
             if expires_at is None and finished_at:
                 expires_at = later(finished_at, link_lifetime)
-        links = [video_url, *links_in(answer)]
+        links = [video_url, *links_in(response)]
 
         def shown(text: str | None, limit: int = MAX_WORD) -> str:
             return redact(text or "", links)[:limit]
@@ -160,7 +160,7 @@ class TaskSnapshot:
             submitted_at=_moment(layers, *_SUBMITTED),
             started_at=_moment(layers, *_STARTED),
             finished_at=finished_at,
-            payload=_payload(answer["data"] if _is_envelope(answer) else answer),
+            payload=_payload(response["data"] if _is_envelope(response) else response),
         )
 
 
@@ -180,9 +180,9 @@ def _is_envelope(layer: dict[str, Json], *, is_outermost: bool = True) -> bool:
     return is_marked or (is_outermost and isinstance(layer["data"], dict))
 
 
-def _layers(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
+def _layers(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """The tasks in an answer, the gateway's before its upstream's, without their envelopes."""
-    layer = answer
+    layer = response
     for depth in range(MAX_NESTING):
         task = next(iter(_dicts(layer, "task")), None)
         is_envelope = task is not None or _is_envelope(layer, is_outermost=depth == 0)
@@ -206,10 +206,10 @@ def _boxed_objects(fields: dict[str, Json]) -> Iterator[dict[str, Json]]:
         yield from _dicts(fields, name)
 
 
-def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
+def _places(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """Where something may be said about a task: in its layers and their boxes, the outer first."""
-    is_envelope = _is_envelope(answer)
-    pending = deque(_dicts({"": answer["data"] if is_envelope else answer}, ""))
+    is_envelope = _is_envelope(response)
+    pending = deque(_dicts({"": response["data"] if is_envelope else response}, ""))
     for _ in range(_MAX_PLACES):
         if not pending:
             break
@@ -217,8 +217,8 @@ def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
         yield place
         pending += islice(_boxed_objects(place), _MAX_PLACES)
     if is_envelope:
-        yield answer
-        yield from islice(_boxed_objects({**answer, "data": None}), _MAX_ITEMS)
+        yield response
+        yield from islice(_boxed_objects({**response, "data": None}), _MAX_ITEMS)
 
 
 def _status_words(layers: list[dict[str, Json]]) -> list[str]:
@@ -238,23 +238,23 @@ def _says_status(layer: dict[str, Json]) -> bool:
     return bool(words) and not is_of_call
 
 
-def _raise_for_error(answer: dict[str, Json], layers: list[dict[str, Json]]) -> None:
-    code = answer.get("code")
+def _raise_for_error(response: dict[str, Json], layers: list[dict[str, Json]]) -> None:
+    code = response.get("code")
     if code == "task_not_exist":
         raise OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    if "task_id" in answer or any(map(_says_status, layers)):
+    if "task_id" in response or any(map(_says_status, layers)):
         return
     is_refused = (
-        answer.get("success") is False
-        or bool(_status_words([answer]))
+        response.get("success") is False
+        or bool(_status_words([response]))
         or (isinstance(code, str) and code.lower() not in ("success", "ok", "0", "200", ""))
         or (isinstance(code, int) and code not in (0, 200))
     )
-    if is_refused or not _is_envelope(answer):
+    if is_refused or not _is_envelope(response):
         kind = f"the error {read_word(code) or ''}".strip() if is_refused else "no task"
-        said = read_text(error_text(answer)) or "without a reason"
+        said = read_text(error_text(response)) or "without a reason"
         text = f"the gateway answered with {kind}: {said}"
-        raise OctovidAnswerError(one_line(text, links_in(answer)))
+        raise OctovidResponseError(one_line(text, links_in(response)))
 
 
 def _each(

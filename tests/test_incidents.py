@@ -24,7 +24,7 @@ from octovid_django.pause import ticked
 from octovid_django.refresh import refresh_due
 from octovid_django.schedules import ensure_schedule
 from octovid_django.signals import video_succeeded
-from tests.gateway import NOT_JSON, Gateway, answer
+from tests.gateway import NOT_JSON, Gateway, reports
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,7 @@ def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
     """Track tasks whose videos are there, and their links live for so long."""
     for number in range(count):
         url = f"https://cdn.example/{number}.mp4?Expires={NOW.timestamp() + link_seconds:.0f}"
-        gateway.behaviours[f"t{number}"] = answer("SUCCESS", progress="100%", result_url=url)
+        gateway.behaviours[f"t{number}"] = reports("SUCCESS", progress="100%", result_url=url)
         VideoTask.objects.track(f"t{number}")
 
 
