@@ -198,9 +198,9 @@ class TestAnotherSite:
 
     @pytest.mark.parametrize("name", ["changelist", "change", "video", "add"])
     def test_links_to_nothing_elsewhere(self, get: Callable[..., Any], name: str) -> None:
-        ended = {"status": "SUCCESS", "completed_at": NOW}
+        completed_task = {"status": "SUCCESS", "completed_at": NOW}
         expiring = {"video_url": LINK, "video_url_expires_at": NOW}
-        task = create(**ended, **expiring)
+        task = create(**completed_task, **expiring)
         create("cgt-2", video_url=LINK, video_url_expires_at=NOW + timedelta(minutes=9))
 
         page = get(name, *([task.pk] if name in ("change", "video") else [])).content.decode()
@@ -225,7 +225,7 @@ class TestList:
     def test_shows_the_trouble_of_a_task(self, changelist: Callable[..., str], field: str) -> None:
         create(**{field: "too dark"})
 
-        assert columns(changelist(), "trouble") == ["too dark"]
+        assert columns(changelist(), "error") == ["too dark"]
 
     def test_says_that_a_task_has_not_changed_for_long(
         self, changelist: Callable[..., str]
@@ -234,17 +234,17 @@ class TestList:
         create("lively", status="QUEUED", changed_at=NOW - timedelta(minutes=9))
         create("done", status="SUCCESS", changed_at=NOW - timedelta(days=1))
 
-        assert columns(changelist(), "trouble") == ["–", "–", "Unchanged for 10:00"]
+        assert columns(changelist(), "error") == ["–", "–", "Unchanged for 10:00"]
 
     def test_says_that_a_task_is_tracked_no_longer(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=None)
 
-        assert columns(changelist(), "trouble") == ["Tracking was stopped."]
+        assert columns(changelist(), "error") == ["Tracking was stopped."]
 
     def test_cuts_what_is_long(self, changelist: Callable[..., str]) -> None:
         create(fail_reason="x" * 10_000)
 
-        (trouble,) = columns(changelist(), "trouble")
+        (trouble,) = columns(changelist(), "error")
         assert trouble == "x" * 199 + "…"
 
     def test_can_be_filtered_by_status(self, changelist: Callable[..., str]) -> None:
@@ -350,9 +350,9 @@ class TestList:
         with CaptureQueriesContext(connection) as captured:
             changelist()
 
-        asked = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
-        assert asked
-        assert not [sql for sql in asked if "payload" in sql]
+        polled = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
+        assert polled
+        assert not [sql for sql in polled if "payload" in sql]
 
     def test_counts_no_table(self, changelist: Callable[..., str]) -> None:
         create()

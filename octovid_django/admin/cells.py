@@ -17,7 +17,7 @@ from octovid_django.models import VideoTask
 
 UNCHANGED_AFTER = timedelta(minutes=10)
 """How long an answer may be the same before the list says so: most videos take less."""
-MAX_TROUBLE_LENGTH = 200
+MAX_ERROR_LENGTH = 200
 """Characters in the list; the page of the task has the whole text."""
 
 _TONES: dict[str, str] = {
@@ -111,7 +111,7 @@ def moment(time: datetime | None) -> SafeString | None:
     )
 
 
-def looks(task: VideoTask) -> SafeString | None:
+def polls(task: VideoTask) -> SafeString | None:
     """When it was last looked at, and when it will be next."""
     pieces = [moment(task.polled_at)] if task.polled_at else []
     if task.next_poll_at:
@@ -119,10 +119,10 @@ def looks(task: VideoTask) -> SafeString | None:
     return format_html_join(" · ", "{}", ((piece,) for piece in pieces)) or None
 
 
-def trouble(task: VideoTask) -> SafeString | None:
+def error(task: VideoTask) -> SafeString | None:
     """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
     text = task.fail_reason or task.last_error or task.delivery_error
-    pieces = [Truncator(text).chars(MAX_TROUBLE_LENGTH)] if text else []
+    pieces = [Truncator(text).chars(MAX_ERROR_LENGTH)] if text else []
     if not task.is_finished:
         since = task.changed_at or task.created_at
         if task.next_poll_at is None:
@@ -132,7 +132,7 @@ def trouble(task: VideoTask) -> SafeString | None:
     return format_html_join(SafeString("<br>"), "{}", ((piece,) for piece in pieces)) or None
 
 
-def life(expires_at: datetime | None) -> SafeString | None:
+def link_countdown(expires_at: datetime | None) -> SafeString | None:
     """When a link dies; ``live.js`` counts down to it, and asks anew when it is over."""
     if expires_at is None:
         return None

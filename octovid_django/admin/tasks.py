@@ -48,9 +48,9 @@ from django.utils.translation import ngettext
 from octovid_django.admin import cells, overview, video
 from octovid_django.admin.actions import (
     refresh_now,
-    send_signals_again,
-    stop_tracking,
-    track_again,
+    resend_signals,
+    resume_polling,
+    stop_polling,
 )
 from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
@@ -62,7 +62,7 @@ from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
-from octovid_django.tracking import add_metadata, start_tracking
+from octovid_django.tracking import add_metadata, track_many
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -86,24 +86,24 @@ class VideoTaskAdmin(TaskAdmin):
     empty_value_display = "–"
     list_display = (
         *("task_id", "status_badge", "progress_bar", "video_link"),
-        *("run_time", "completed", "looks", "trouble"),
+        *("run_time", "completed", "polls", "error"),
     )
     live_cells = (
         *("status_badge", "progress_bar", "video_link", "player", "expires", "timeline"),
-        *("run_time", "completed", "looks", "trouble"),
+        *("run_time", "completed", "polls", "error"),
         *("fail_reason", "upstream_status", "last_error", "delivery_error"),
         *("duration", "resolution", "ratio", "model", "total_tokens"),
     )
     """What ``live.js`` keeps up to date, where a page has it."""
     actions = (  # type: ignore[assignment]  # they take our own queryset
-        *(refresh_now, track_again, stop_tracking, send_signals_again),
+        *(refresh_now, resume_polling, stop_polling, resend_signals),
         *(export_csv, export_json),
     )
     page_actions: Mapping[str, StrPromise] = {
         "refresh_now": _("Look now"),
-        "track_again": _("Track again"),
-        "stop_tracking": _("Stop tracking"),
-        "send_signals_again": _("Send the completion signals again"),
+        "resume_polling": _("Track again"),
+        "stop_polling": _("Stop tracking"),
+        "resend_signals": _("Send the completion signals again"),
     }
     """The actions that the page of a task has as well, and what they are called there.
 
@@ -123,7 +123,7 @@ class VideoTaskAdmin(TaskAdmin):
             {
                 "fields": (
                     *("task_id", "status_badge", "progress_bar", "run_time"),
-                    *("timeline", "looks", "trouble"),
+                    *("timeline", "polls", "error"),
                 )
             },
         ),
@@ -145,7 +145,7 @@ class VideoTaskAdmin(TaskAdmin):
             _("Polling"),
             {
                 "fields": (
-                    *("created_at", "taken_back_at", "polled_at", "poll_count"),
+                    *("created_at", "recovered_at", "polled_at", "poll_count"),
                     *("next_poll_at", "error_count", "last_error"),
                 )
             },
@@ -155,7 +155,7 @@ class VideoTaskAdmin(TaskAdmin):
             {
                 "fields": (
                     *("completed_at", "delivered_at", "delivery_attempts"),
-                    *("earlier_delivery_attempts", "delivery_error", "next_delivery_at"),
+                    *("delivery_attempts_before_resend", "delivery_error", "next_delivery_at"),
                 )
             },
         ),
@@ -185,7 +185,7 @@ class VideoTaskAdmin(TaskAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
         return super().get_queryset(request).defer("payload")
 
-    def _seen_by(self, request: HttpRequest) -> VideoTaskQuerySet:
+    def _visible_to(self, request: HttpRequest) -> VideoTaskQuerySet:
         """The tasks that this user may see, as a plain query that can be counted in any way."""
         tasks = cast("VideoTaskQuerySet", self.get_queryset(request).order_by())
         if tasks.query.distinct or tasks.query.combinator:
@@ -255,9 +255,9 @@ class VideoTaskAdmin(TaskAdmin):
                 return HttpResponseRedirect(request.get_full_path())
             return self.response_add(request, task)
         if is_valid:
-            can_look = self.has_view_or_change_permission(request)
+            can_view = self.has_view_or_change_permission(request)
             return HttpResponseRedirect(
-                self._url("changelist") if can_look else self._url_of("index")
+                self._url("changelist") if can_view else self._url_of("index")
             )
         fieldsets = [(None, {"fields": list(form.fields)})]
         context = {
@@ -280,8 +280,8 @@ class VideoTaskAdmin(TaskAdmin):
         new = [task_id for task_id in task_ids if task_id not in known]
         if metadata:
             self._add_metadata(request, tasks, metadata)
-        start_tracking(new, metadata)
-        self._log_tracked(request, new)
+        track_many(new, metadata)
+        self._log_added(request, new)
         if new:
             message = ngettext(
                 "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
@@ -290,16 +290,16 @@ class VideoTaskAdmin(TaskAdmin):
         if known:
             ids = ", ".join(sorted(known)[:MAX_NAMED]) + (" …" if len(known) > MAX_NAMED else "")
             self.message_user(request, _("Known already: %(ids)s") % {"ids": ids}, messages.INFO)
-        if untracked := tasks.untracked().count():
+        if resumable := tasks.resumable().count():
             message = ngettext(
                 "%(count)d of them is tracked no longer: select it in the list to track it again.",
                 "%(count)d of them are tracked no longer: select them in the list to track them "
                 "again.",
-                untracked,
+                resumable,
             )
-            self.message_user(request, message % {"count": untracked}, messages.WARNING)
+            self.message_user(request, message % {"count": resumable}, messages.WARNING)
 
-    def _log_tracked(self, request: HttpRequest, task_ids: list[str]) -> None:
+    def _log_added(self, request: HttpRequest, task_ids: list[str]) -> None:
         # What this user may not view is named, but not linked to: its key would tell its age.
         pks = {task.task_id: str(task.pk) for task in self._visible(request, task_ids)}
         LogEntry.objects.bulk_create(
@@ -345,13 +345,13 @@ class VideoTaskAdmin(TaskAdmin):
         # Called by the template: an action needs neither.
         context = {
             "above": partial(self._above, request),
-            "history": partial(overview.history, self._seen_by(request)),
+            "history": partial(overview.history, self._visible_to(request)),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
 
     def _above(self, request: HttpRequest) -> dict[str, Any]:
-        above = overview.above(self._seen_by(request), self.get_list_filter(request))
+        above = overview.above(self._visible_to(request), self.get_list_filter(request))
         return above | {"list_url": self._url("changelist")}
 
     def change_view(
@@ -461,16 +461,16 @@ class VideoTaskAdmin(TaskAdmin):
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
         found = cast("VideoTaskQuerySet", self.get_queryset(request).filter(pk__in=pks))
         tasks = permitted(self, request, found, ["view"])
-        answer: dict[str, Any] = {"now": timezone.now().isoformat()}
-        answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
+        content: dict[str, Any] = {"now": timezone.now().isoformat()}
+        content["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
-            answer["above"] = self._live_above(request, above.split(","))
-        return make_inert(JsonResponse(answer))
+            content["above"] = self._live_above(request, above.split(","))
+        return make_inert(JsonResponse(content))
 
     def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
         context = self._above(request)
         if "history" in names:
-            context |= overview.history(self._seen_by(request))
+            context |= overview.history(self._visible_to(request))
         return {
             name: render_to_string(f"{TEMPLATES}/{name}.html", context, request)
             for name in ("problems", "counts", "history")
@@ -502,7 +502,7 @@ class VideoTaskAdmin(TaskAdmin):
 
     @live_cell(_("link expires"))
     def expires(self, task: VideoTask) -> Cell:
-        return cells.life(task.video_url_expires_at)
+        return cells.link_countdown(task.video_url_expires_at)
 
     @live_cell(_("timeline"))
     def timeline(self, task: VideoTask) -> Cell:
@@ -517,12 +517,12 @@ class VideoTaskAdmin(TaskAdmin):
         return cells.moment(task.completed_at)
 
     @live_cell(_("last and next look"))
-    def looks(self, task: VideoTask) -> Cell:
-        return cells.looks(task)
+    def polls(self, task: VideoTask) -> Cell:
+        return cells.polls(task)
 
-    @live_cell(_("trouble"))
-    def trouble(self, task: VideoTask) -> Cell:
-        return cells.trouble(task)
+    @live_cell(_("error"))
+    def error(self, task: VideoTask) -> Cell:
+        return cells.error(task)
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
