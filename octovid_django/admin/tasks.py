@@ -53,6 +53,7 @@ from octovid_django.admin.actions import (
 from octovid_django.admin.buttons import ButtonsMixin
 from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
+from octovid_django.admin.fieldsets import FIELDSETS, opened
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
@@ -78,12 +79,12 @@ class VideoTaskAdmin(ButtonsMixin):
     form = VideoTaskForm
     empty_value_display = "–"
     list_display = (
-        *("task_id", "status_badge", "progress_bar", "video_link"),
-        *("run_time", "completed", "looks", "trouble"),
+        *("task_id", "status_and_error", "progress_bar", "video_link"),
+        *("run_time", "completed", "looks"),
     )
     live_cells = (
-        *("status_badge", "progress_bar", "video_link", "player", "expires", "timeline"),
-        *("run_time", "completed", "looks", "trouble"),
+        *("status_and_error", "status_badge", "progress_bar", "video_link", "player", "expires"),
+        *("timeline", "run_time", "completed", "looks", "trouble"),
         *("fail_reason", "upstream_status", "last_error", "delivery_error"),
         *("duration", "resolution", "ratio", "model", "total_tokens"),
     )
@@ -100,57 +101,14 @@ class VideoTaskAdmin(ButtonsMixin):
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    *("task_id", "status_badge", "progress_bar", "run_time"),
-                    *("timeline", "looks", "trouble"),
-                )
-            },
-        ),
-        (
-            _("Video"),
-            {
-                "fields": (
-                    *("player", "video_link", "expires", "duration"),
-                    *("resolution", "ratio", "model", "total_tokens"),
-                )
-            },
-        ),
-        (_("Of the site"), {"fields": ("metadata",)}),
-        (
-            _("At the gateway"),
-            {"fields": ("upstream_status", "fail_reason", "changed_at")},
-        ),
-        (
-            _("Polling"),
-            {
-                "fields": (
-                    *("created_at", "taken_back_at", "polled_at", "poll_count"),
-                    *("next_poll_at", "error_count", "last_error"),
-                )
-            },
-        ),
-        (
-            _("Delivery"),
-            {
-                "fields": (
-                    *("completed_at", "delivered_at", "delivery_attempts"),
-                    *("earlier_delivery_attempts", "delivery_error", "next_delivery_at"),
-                )
-            },
-        ),
-        (_("Last answer"), {"classes": ("collapse",), "fields": ("pretty_payload",)}),
-    )
+    fieldsets = FIELDSETS
 
     # Where django-unfold shows what Django's own pages show beside the object tools.
     list_before_template = f"{TEMPLATES}/overview.html"
 
     class Media:
         css = {"all": ["octovid_django/admin.css"]}
-        js = [Script("octovid_django/live.js", defer=True)]
+        js = [Script(f"octovid_django/{name}.js", defer=True) for name in ("fold", "live")]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -163,6 +121,11 @@ class VideoTaskAdmin(ButtonsMixin):
         of_model = [field.name for field in self.opts.concrete_fields]
         names = dict.fromkeys([*shown, *of_model, *super().get_readonly_fields(request, obj)])
         return [name for name in names if name != "metadata"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: VideoTask | None = None) -> Any:
+        """Those of this class, or of the site's own; what is folded is open where an error is."""
+        fieldsets = super().get_fieldsets(request, obj)
+        return opened(fieldsets, obj) if obj else fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
         return super().get_queryset(request).defer("payload")
@@ -443,6 +406,10 @@ class VideoTaskAdmin(ButtonsMixin):
     def status_badge(self, task: VideoTask) -> Cell:
         return cells.status(task)
 
+    @live_cell(_("status"))
+    def status_and_error(self, task: VideoTask) -> Cell:
+        return cells.status_and_error(task)
+
     @live_cell(_("progress"))
     def progress_bar(self, task: VideoTask) -> Cell:
         return cells.progress(task)
@@ -463,15 +430,15 @@ class VideoTaskAdmin(ButtonsMixin):
     def timeline(self, task: VideoTask) -> Cell:
         return cells.timeline(task)
 
-    @live_cell(_("running time"))
+    @live_cell(_("run time"))
     def run_time(self, task: VideoTask) -> Cell:
         return cells.run_time(task)
 
-    @live_cell(_("ended"), ordering="completed_at")
+    @live_cell(_("completed"), ordering="completed_at")
     def completed(self, task: VideoTask) -> Cell:
         return cells.moment(task.completed_at)
 
-    @live_cell(_("last and next look"))
+    @live_cell(_("last · next poll"))
     def looks(self, task: VideoTask) -> Cell:
         return cells.looks(task)
 

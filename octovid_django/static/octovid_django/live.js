@@ -19,7 +19,7 @@
   const buttons = document.querySelector("[data-octovid-buttons]");
   const above = [...document.querySelectorAll("[data-octovid-above]")];
   const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", {
-    style: "short",
+    style: "narrow",
   });
   const watchedUntil = "watch" in note.dataset ? Date.now() + WATCH_FOR : 0;
   let offset = Date.parse(note.dataset.now) - Date.now(); // of the server's clock
