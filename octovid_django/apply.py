@@ -12,12 +12,12 @@ from django_q.exceptions import TimeoutException
 
 from octovid_django.delivery import request_delivery
 from octovid_django.enums import ACTIVE_STATUSES, STICKY_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidAnswerError, OctovidError
+from octovid_django.exceptions import OctovidError, OctovidResponseError
 from octovid_django.models import VideoTask
 from octovid_django.redaction import links_in, one_line
 from octovid_django.signals import log_failure, video_progressed
 from octovid_django.snapshot import TaskSnapshot
-from octovid_django.transition import Transition, after_answer, after_error
+from octovid_django.transition import Transition, after_error, after_response
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class RefreshSummary:
     """What came of a refresh, in numbers of tasks."""
 
-    asked: int = 0
+    polled: int = 0
     changed: int = 0
     """Their status or progress is another now."""
     completed: int = 0
@@ -43,13 +43,13 @@ def apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) 
     if isinstance(outcome, OctovidError):
         return write(task, after_error(task, outcome, now), has_failed=True)
     try:
-        return write(task, after_answer(task, outcome, now))
+        return write(task, after_response(task, outcome, now))
     except InterfaceError:
         raise
     except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
         # No traceback: databases quote what they refuse, links included.
         links = (*task.known_links(), outcome.video_url, *links_in(outcome.payload))
-        refusal = OctovidAnswerError(one_line(f"the answer cannot be stored: {error}", links))
+        refusal = OctovidResponseError(one_line(f"the answer cannot be stored: {error}", links))
         logger.error("Task %s: %s", task.task_id, refusal)
         return write(task, after_error(task, refusal, now), has_failed=True)
 
@@ -57,9 +57,9 @@ def apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) 
 def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) -> RefreshSummary:
     previous_status, previous_progress = TaskStatus(task.status), task.progress
     fields = transition.fields
-    is_end = transition.is_end
+    is_completion = transition.is_completion
     rows = VideoTask.objects.primary().filter(pk=task.pk)
-    if not is_end:
+    if not is_completion:
         rows = rows.filter(status=task.status, next_poll_at=task.next_poll_at)
     elif fields["status"] == TaskStatus.LOST:
         rows = rows.filter(status__in=ACTIVE_STATUSES)
@@ -68,11 +68,11 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
     with transaction.atomic(using=rows.db):
         is_mine = rows.update(**fields) == 1
     if not is_mine:  # deleted, or another worker's by now: that one knows better
-        return RefreshSummary(asked=1, failed=int(has_failed))
+        return RefreshSummary(polled=1, failed=int(has_failed))
     for name, value in fields.items():
         setattr(task, name, value)
     is_changed = (task.status, task.progress) != (previous_status, previous_progress)
-    if is_end:
+    if is_completion:
         transaction.on_commit(partial(request_delivery, task.pk), using=rows.db)
     elif is_changed:
         transaction.on_commit(
@@ -85,7 +85,7 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
             using=rows.db,
         )
     return RefreshSummary(
-        asked=1, changed=int(is_changed), completed=int(is_end), failed=int(has_failed)
+        polled=1, changed=int(is_changed), completed=int(is_completion), failed=int(has_failed)
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from requests import Response
 
 from octovid_django.conf import octovid_settings
-from octovid_django.exceptions import OctovidAnswerError
+from octovid_django.exceptions import OctovidResponseError
 from octovid_django.pages import is_page
 from octovid_django.redaction import redact_keys
 
@@ -50,14 +50,14 @@ def read_body(response: Response) -> bytes:
     """Return the body, as much of it as matters; of an error that is too much, nothing.
 
     Raises:
-        OctovidAnswerError: It is larger than ``MAX_ANSWER_BYTES``, or what ``TooMuch`` says, or
+        OctovidResponseError: It is larger than ``MAX_RESPONSE_BYTES``, or what ``TooMuch`` says, or
             packed in a way that nobody asked for.
         urllib3.exceptions.HTTPError: It broke off, or did not come in time.
         zlib.error: It cannot be unpacked.
     """
     packing = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", PACKING):
-        raise OctovidAnswerError("the gateway's answer is packed in a way that nobody asked for")
+        raise OctovidResponseError("the gateway's answer is packed in a way that nobody asked for")
     pieces = _limited(_pieces(response))
     outline = Outline()
     try:
@@ -65,7 +65,7 @@ def read_body(response: Response) -> bytes:
             outline.feed(piece)
     except TooMuch as error:
         if 200 <= response.status_code < 300 and not is_page(response.headers, b""):
-            raise OctovidAnswerError(f"the gateway's response {error}") from None
+            raise OctovidResponseError(f"the gateway's response {error}") from None
         return b""  # the status says enough
     return outline.close()
 
@@ -78,12 +78,12 @@ def _pieces(response: Response) -> Iterator[bytes]:
 
 
 def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    limit = octovid_settings.MAX_ANSWER_BYTES
+    limit = octovid_settings.MAX_RESPONSE_BYTES
     size = 0
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise OctovidAnswerError(f"the gateway's answer is larger than {limit} bytes")
+            raise OctovidResponseError(f"the gateway's answer is larger than {limit} bytes")
         yield piece
 
 

@@ -61,7 +61,7 @@ def claim_these(pks: Collection[int], seconds: float) -> list[VideoTask]:
     return list(rows)
 
 
-def give_back(tasks: Collection[VideoTask], due_at: datetime) -> None:
+def release(tasks: Collection[VideoTask], due_at: datetime) -> None:
     """Let ``tasks`` that were claimed together be due again, as if they had not been claimed."""
     leases = {task.next_poll_at for task in tasks if task.next_poll_at}
     claimed = VideoTask.objects.filter(pk__in=[task.pk for task in tasks], next_poll_at__in=leases)

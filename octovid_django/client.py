@@ -26,7 +26,6 @@ from octovid_django.body import PACKING, read_body
 from octovid_django.conf import octovid_settings
 from octovid_django.deadline import DeadlineAdapter, deadline, paced
 from octovid_django.exceptions import (
-    OctovidAnswerError,
     OctovidAuthenticationError,
     OctovidBaseURLError,
     OctovidConnectionError,
@@ -34,6 +33,7 @@ from octovid_django.exceptions import (
     OctovidGatewayError,
     OctovidRateLimitError,
     OctovidRedirectError,
+    OctovidResponseError,
     OctovidTaskError,
     OctovidTaskNotFoundError,
     OctovidTimeoutError,
@@ -58,8 +58,8 @@ VIDEO_TYPES = frozenset(
 """What is taken for a video. A browser runs none of it, whatever the bytes are."""
 _CONTENT_TYPE = re.compile(r"([\w/.+-]{1,60})\s*(?:;[^,]*)?")
 
-_MAX_SAID = 300
-_ASK_AGAIN = (408, 425, 429)
+_MAX_REASON = 300
+_RETRYABLE = (408, 425, 429)
 """Answers below 500 that may be another in a moment."""
 
 
@@ -134,23 +134,23 @@ def query_task(task_id: str) -> TaskSnapshot:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
         OctovidAccountError: Asking about other tasks meets the same trouble (401, 403, 404, 429).
         OctovidTaskError: The trouble is this task's (``task_not_exist``, an answer that cannot
-            be understood, or one of more than ``MAX_ANSWER_BYTES``), or unforeseen.
+            be understood, or one of more than ``MAX_RESPONSE_BYTES``), or unforeseen.
         OctovidTransientError: It may pass (no answer within ``TIMEOUT`` seconds, 5xx, a redirect).
     """
-    with _answer_to(_url(task_id)) as response:
+    with _response_to(_url(task_id)) as response:
         status, headers, body = response.status_code, response.headers, read_body(response)
     if not 200 <= status < 300:
         raise _error(status, headers, body)
     try:
         answer = _decode(body)
-    except OctovidAnswerError:
+    except OctovidResponseError:
         if is_page(headers, body):
             raise OctovidBaseURLError(
                 f"the gateway answered {status} with a page for browsers. Check OCTOVID"
                 '["BASE_URL"], and that no proxy in front of the gateway asks for a browser'
             ) from None
         raise
-    return TaskSnapshot.from_answer(
+    return TaskSnapshot.from_response(
         answer,
         base_url=octovid_settings.BASE_URL,
         link_lifetime=timedelta(seconds=octovid_settings.LINK_LIFETIME),
@@ -173,9 +173,9 @@ def find_video(task_id: str) -> str:
     """
     url = content_url(octovid_settings.BASE_URL, task_id)
     headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Range": "bytes=0-0"}
-    with _answer_to(url, headers) as answer:
+    with _response_to(url, headers) as answer:
         status = answer.status_code
-        if status in _ASK_AGAIN or status >= 500:
+        if status in _RETRYABLE or status >= 500:
             raise OctovidGatewayError(f"the gateway answered {status} when asked for the video")
         is_video = (
             status in (requests.codes.ok, requests.codes.partial_content)
@@ -272,7 +272,7 @@ def _url(task_id: str) -> str:
 
 
 @contextmanager
-def _answer_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+def _response_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
     """The open answer to a question with the key, to be read within ``TIMEOUT`` seconds."""
     session = _session(os.getpid())
     prepared = session.prepare_request(requests.Request("GET", url, headers=headers))
@@ -301,14 +301,14 @@ def _decode(body: bytes) -> Any:
         # Before it is decoded: a gateway that repeats the key must not get it stored.
         return json.loads(redact_keys(body.decode("utf-8-sig")))
     except (ValueError, RecursionError):
-        raise OctovidAnswerError("the gateway's answer is not JSON") from None
+        raise OctovidResponseError("the gateway's answer is not JSON") from None
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError:
     """What an answer with an error status means (CONTRACT.md, "Errors")."""
     try:
         answer = _decode(body)
-    except OctovidAnswerError:
+    except OctovidResponseError:
         answer = None
     fields = answer if isinstance(answer, dict) else {}
     if denies_task(fields):
@@ -348,7 +348,7 @@ def _phrase(status: int) -> str:
 def _said(answer: Any, headers: Mapping[str, str], body: bytes) -> str:
     """What an error says of itself, after a colon, "" where it says nothing."""
     text = error_text(answer) or (page_text(headers, body) if answer is None else "")
-    return f": {text[:_MAX_SAID]}" if text else ""
+    return f": {text[:_MAX_REASON]}" if text else ""
 
 
 def _advice(answer: Any) -> str:

@@ -125,7 +125,7 @@ class OctovidSettings:
     """The gateway."""
     TIMEOUT = Setting(10.0, _seconds(0.1, 300))
     """Seconds for one whole answer, from connecting to the last byte."""
-    MAX_ANSWER_BYTES = Setting(32 * 1024 * 1024, _count(1024, 1024**3))
+    MAX_RESPONSE_BYTES = Setting(32 * 1024 * 1024, _count(1024, 1024**3))
     """An answer larger than this, unpacked, is an error."""
     POLL_INTERVAL = Setting(15.0, _seconds(1, 3600))
     """Seconds between two looks at one task."""
@@ -133,7 +133,7 @@ class OctovidSettings:
     """Requests in flight per worker process."""
     BATCH_SIZE = Setting(500, _count(1, 10_000))
     """Rows claimed at once."""
-    GIVE_UP_AFTER = Setting(259_200.0, _seconds(60, 10 * YEAR))
+    LOST_AFTER = Setting(259_200.0, _seconds(60, 10 * YEAR))
     """Seconds without an end until a task is ``LOST``."""
     LINK_LIFETIME = Setting(43_200.0, _seconds(1, 10 * YEAR))
     """Seconds a link lives when it does not say so itself."""

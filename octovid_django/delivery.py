@@ -76,7 +76,7 @@ def attempt(pk: int) -> list[BaseException] | None:
     return [failure.error for failure in failures]
 
 
-def send_again(pks: Collection[int]) -> int:
+def resend(pks: Collection[int]) -> int:
     """Have the ends of these tasks delivered once more, also those that were given up.
 
     ``attempt`` goes on counting, so that receivers know that they have been called before. An end
@@ -89,18 +89,18 @@ def send_again(pks: Collection[int]) -> int:
         How many of them have an end.
     """
     now = timezone.now()
-    ended = VideoTask.objects.primary().filter(pk__in=pks, completed_at__isnull=False)
+    completed = VideoTask.objects.primary().filter(pk__in=pks, completed_at__isnull=False)
     is_on_its_way = Q(delivered_at__isnull=True, next_delivery_at__isnull=False, delivery_error="")
-    ended.exclude(is_on_its_way).update(
+    completed.exclude(is_on_its_way).update(
         delivered_at=None,
         next_delivery_at=now,
-        earlier_delivery_attempts=F("delivery_attempts"),
+        delivery_attempts_before_resend=F("delivery_attempts"),
         delivery_error="",
         updated_at=now,
     )
-    for pk in ended.values_list("pk", flat=True)[:MAX_DUE]:  # the ticks offer the others
+    for pk in completed.values_list("pk", flat=True)[:MAX_DUE]:  # the ticks offer the others
         request_delivery(pk)
-    return ended.count()
+    return completed.count()
 
 
 class Deliveries:
@@ -144,7 +144,7 @@ def _claim(pk: int) -> VideoTask | None:
     now = timezone.now()
     tasks = VideoTask.objects.primary().filter(pk=pk)
     due = tasks.undelivered().filter(next_delivery_at__lte=now)
-    earlier = F("earlier_delivery_attempts")
+    earlier = F("delivery_attempts_before_resend")
     unrecorded = due.filter(delivery_attempts__gt=earlier, delivery_error="")
     unrecorded.update(delivery_error=KILLED)
     if due.filter(delivery_attempts__gte=earlier + MAX_ATTEMPTS).update(
@@ -178,7 +178,7 @@ def _record(task: VideoTask, errors: list[str]) -> None:
     if not errors:
         mine.update(delivered_at=now, next_delivery_at=None, delivery_error="", updated_at=now)
         return
-    attempt = task.delivery_attempts - task.earlier_delivery_attempts
+    attempt = task.delivery_attempts - task.delivery_attempts_before_resend
     is_last = attempt >= MAX_ATTEMPTS
     retry_at = None if is_last else now + FIRST_PAUSE * PAUSE_GROWTH ** (attempt - 1)
     mine.update(next_delivery_at=retry_at, delivery_error="\n".join(errors), updated_at=now)

@@ -85,7 +85,7 @@ class OctovidTaskNotFoundError(OctovidTaskError):
     """``task_not_exist``: unknown, another account's, or not known yet."""
 
 
-class OctovidAnswerError(OctovidTaskError):
+class OctovidResponseError(OctovidTaskError):
     """The answer cannot be understood: not JSON, not an object, not a task, or too large."""
 
 

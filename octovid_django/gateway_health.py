@@ -28,7 +28,7 @@ STUCK_MEDIANS, STUCK_LONGEST = 10, 3
 
 
 def unreachable(state: GatewayState) -> Problem | None:
-    if not is_outage(state) or not VideoTask.objects.tracked().exists():
+    if not is_outage(state) or not VideoTask.objects.polled().exists():
         return None
     return Problem(
         "unreachable",
@@ -45,7 +45,7 @@ def paused(state: GatewayState) -> Problem | None:
     if not (state.pause_count and state.pause_reason and until and is_of_these_settings(state)):
         return None
     if not state.is_paused and not (
-        until > timezone.now() - PROBE_GRACE and VideoTask.objects.tracked().exists()
+        until > timezone.now() - PROBE_GRACE and VideoTask.objects.polled().exists()
     ):
         return None  # what it came by is history, or nothing is polled that could end it
     message = _("Polling is paused, the next try is due at %(until)s: %(reason)s") % {
@@ -62,14 +62,14 @@ def errors(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     if state.failing_since:
         return None  # an outage, or over in a moment
     is_failing = Q(error_count__gte=2)
-    polled = tasks.tracked().order_by("next_poll_at")
-    numbers = polled.values("error_count")[:MAX_COUNTED].aggregate(
+    by_next_poll = tasks.polled().order_by("next_poll_at")
+    numbers = by_next_poll.values("error_count")[:MAX_COUNTED].aggregate(
         all=Count("*"),
         failing=Sum(Case(When(is_failing, then=1), default=0, output_field=IntegerField())),
     )
     if not numbers["failing"] or 2 * numbers["failing"] <= numbers["all"]:
         return None
-    task = polled.filter(is_failing).first()
+    task = by_next_poll.filter(is_failing).first()
     if task is None:
         return None
     return Problem(
@@ -90,7 +90,7 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     is_old = Q(changed_at__lte=before) | Q(changed_at=None, created_at__lte=before)
     # What the gateway said last was said long after, and not just before an outage.
     since = Coalesce("changed_at", "created_at")
-    stuck = tasks.tracked().filter(is_old, error_count=0, poll_count__gt=0)
+    stuck = tasks.polled().filter(is_old, error_count=0, poll_count__gt=0)
     stuck = stuck.filter(polled_at__gte=since + limit)
     count = stuck.order_by()[:MAX_COUNTED].count()
     if not count:

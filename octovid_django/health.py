@@ -94,8 +94,8 @@ def _broker() -> Problem | None:
 
 def _never_ran(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     now = timezone.now()
-    is_by_hand = state.last_answer_at and state.last_answer_at > now - OVERDUE_AFTER
-    if state.last_tick_at or is_by_hand or not tasks.due(now - START_GRACE).exists():
+    is_by_hand = state.last_response_at and state.last_response_at > now - OVERDUE_AFTER
+    if state.last_run_at or is_by_hand or not tasks.due(now - START_GRACE).exists():
         return None
     return Problem(
         "cluster",
@@ -151,7 +151,8 @@ def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
 
 def _receivers(tasks: VideoTaskQuerySet) -> Problem | None:
     failing = tasks.undelivered().filter(
-        next_delivery_at__isnull=False, delivery_attempts__gte=F("earlier_delivery_attempts") + 2
+        next_delivery_at__isnull=False,
+        delivery_attempts__gte=F("delivery_attempts_before_resend") + 2,
     )
     failing = failing.exclude(delivery_error="")
     count = failing.order_by()[:MAX_COUNTED].count()
@@ -169,7 +170,7 @@ def _receivers(tasks: VideoTaskQuerySet) -> Problem | None:
         "count": count,
         "error": task.delivery_error.splitlines()[0],
         "task": task.task_id,
-        "attempt": task.delivery_attempts - task.earlier_delivery_attempts,
+        "attempt": task.delivery_attempts - task.delivery_attempts_before_resend,
         "max": MAX_ATTEMPTS,
         "at": moment_text(task.next_delivery_at or timezone.now()),
     }

@@ -96,9 +96,9 @@ def link_expiry(url: str) -> datetime | None:
                 signed_at = datetime.strptime(value, "%Y%m%dT%H%M%S%z").astimezone(timezone.utc)
             except (ValueError, OverflowError):
                 continue
-            dies_at = later(signed_at, timedelta(seconds=lifetime))
+            expires_at = later(signed_at, timedelta(seconds=lifetime))
             # Not every time zone can show the first and the last times that there are.
-            return dies_at if dies_at and 1970 <= dies_at.year <= 5000 else None
+            return expires_at if expires_at and 1970 <= expires_at.year <= 5000 else None
     return read_moment(query.get("expires"))
 
 

@@ -38,7 +38,7 @@ MAX_NESTING = 30
 _FORBIDDEN = [chr(code) for code in (*range(1, 33), 127)]
 """Characters that the database refuses in a task id: blanks and controls of ASCII."""
 
-SITES_OWN = {"task_id", "metadata", "updated_at"}
+APPLICATION_COLUMNS = {"task_id", "metadata", "updated_at"}
 """The columns of a task that ``save()`` writes."""
 
 OVERDUE_AFTER = timedelta(minutes=2)
@@ -135,11 +135,11 @@ class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
         """Tasks that should have been looked at two minutes ago: nothing refreshes."""
         return self.due(timezone.now() - OVERDUE_AFTER)
 
-    def tracked(self) -> VideoTaskQuerySet:
+    def polled(self) -> VideoTaskQuerySet:
         """Tasks that are looked at until they end."""
         return self.filter(next_poll_at__isnull=False)
 
-    def untracked(self) -> VideoTaskQuerySet:
+    def resumable(self) -> VideoTaskQuerySet:
         """Tasks that are looked at no longer, though the gateway has declared no end of theirs."""
         return self.filter(next_poll_at__isnull=True).exclude(status__in=STICKY_STATUSES)
 
@@ -238,7 +238,7 @@ class VideoTask(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    taken_back_at = models.DateTimeField(
+    recovered_at = models.DateTimeField(
         _("taken back at"),
         null=True,
         blank=True,
@@ -277,7 +277,7 @@ class VideoTask(models.Model):
     completed_at = models.DateTimeField(_("end seen at"), null=True, blank=True)
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     delivery_attempts = models.PositiveIntegerField(_("delivery attempts"), default=0)
-    earlier_delivery_attempts = models.PositiveIntegerField(
+    delivery_attempts_before_resend = models.PositiveIntegerField(
         _("earlier delivery attempts"),
         default=0,
         help_text=_("before the end was last sent again by hand"),
@@ -300,7 +300,9 @@ class VideoTask(models.Model):
             models.Index(fields=["completed_at"], name="octovid_completed"),
             # What the admin asks for above the list: statistics of ends, what was given up,
             # which links die soon.
-            models.Index(fields=["completed_at", "status", "total_tokens"], name="octovid_ends"),
+            models.Index(
+                fields=["completed_at", "status", "total_tokens"], name="octovid_outcomes"
+            ),
             models.Index(fields=["delivered_at", "completed_at"], name="octovid_delivered"),
             models.Index(fields=["video_url_expires_at"], name="octovid_expires"),
         ]
@@ -354,7 +356,7 @@ class VideoTask(models.Model):
         """
         is_stored = not self._state.adding and using in (None, self._state.db)
         if update_fields is None and is_stored and not force_insert:
-            update_fields = self._sites_own() - self.get_deferred_fields()
+            update_fields = self._application_columns() - self.get_deferred_fields()
         super().save(
             force_insert=force_insert,
             force_update=force_update,
@@ -362,13 +364,13 @@ class VideoTask(models.Model):
             update_fields=update_fields,
         )
 
-    def _sites_own(self) -> set[str]:
+    def _application_columns(self) -> set[str]:
         """The columns that no worker writes, those that a site's own subclass adds among them."""
         return {
             field.attname
             for field in self._meta.concrete_fields
             if not field.primary_key
-            and (field.model is not VideoTask or field.attname in SITES_OWN)
+            and (field.model is not VideoTask or field.attname in APPLICATION_COLUMNS)
         }
 
     def known_links(self) -> list[str]:
@@ -396,8 +398,8 @@ class GatewayState(models.Model):
     """How things stand with one account at the gateway."""
 
     name = models.CharField(_("account"), max_length=64, unique=True, default="default")
-    last_tick_at = models.DateTimeField(_("last tick"), null=True, blank=True)
-    last_answer_at = models.DateTimeField(_("last answer"), null=True, blank=True)
+    last_run_at = models.DateTimeField(_("last tick"), null=True, blank=True)
+    last_response_at = models.DateTimeField(_("last answer"), null=True, blank=True)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     pause_reason = models.TextField(_("reason of the pause"), blank=True)
     pause_count = models.PositiveIntegerField(

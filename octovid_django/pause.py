@@ -63,13 +63,13 @@ def _fingerprint() -> str:
     return salted_hmac("octovid_django.pause", secret, algorithm="sha256").hexdigest()[:32]
 
 
-def is_first(state: GatewayState) -> bool:
+def claim_probe(state: GatewayState) -> bool:
     """Whether the caller may send the probe that goes first after a pause."""
     if state.is_paused:
         return False
     lease = timezone.now() + timedelta(seconds=octovid_settings.TIMEOUT + 5)
-    is_mine = _rows.filter(pause_count__gt=0, paused_until=state.paused_until)
-    return is_mine.update(paused_until=lease) == 1
+    probe = _rows.filter(pause_count__gt=0, paused_until=state.paused_until)
+    return probe.update(paused_until=lease) == 1
 
 
 def pause(state: GatewayState, error: OctovidAccountError) -> None:
@@ -123,8 +123,8 @@ def record_sightings(state: GatewayState, sightings: Collection[Sighting]) -> bo
     """
     text = state.suspects
     for _ in range(MOST_SWAPS):
-        told, is_accounts = see_all(text, sightings)
-        if told == text or _rows.filter(suspects=text).update(suspects=told):
+        noted, is_accounts = see_all(text, sightings)
+        if noted == text or _rows.filter(suspects=text).update(suspects=noted):
             return is_accounts
         text = _rows.values_list("suspects", flat=True).get()
     return False
@@ -132,7 +132,7 @@ def record_sightings(state: GatewayState, sightings: Collection[Sighting]) -> bo
 
 def record_response(state: GatewayState) -> None:
     """Note that the gateway has responded: an outage, where there was one, is over."""
-    _rows.update(last_answer_at=timezone.now())
+    _rows.update(last_response_at=timezone.now())
     if not state.failure_count:
         return
     failing = _rows.filter(failing_since=state.failing_since)
@@ -169,7 +169,7 @@ def is_outage(state: GatewayState) -> bool:
     return is_long and state.failure_count >= OUTAGE_AFTER_BATCHES
 
 
-def ticked() -> None:
+def record_run() -> None:
     """Note that a tick has begun: something refreshes."""
     gateway_state()
-    _rows.update(last_tick_at=timezone.now())
+    _rows.update(last_run_at=timezone.now())

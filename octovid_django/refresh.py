@@ -15,16 +15,16 @@ from datetime import datetime
 from django.utils import timezone
 
 from octovid_django.apply import RefreshSummary, apply, write
-from octovid_django.claim import claim_due, claim_these, give_back
+from octovid_django.claim import claim_due, claim_these, release
 from octovid_django.client import find_video, query_task
 from octovid_django.conf import octovid_settings
 from octovid_django.deadline import deadline
 from octovid_django.exceptions import OctovidAccountError, OctovidError, OctovidTransientError
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import (
+    claim_probe,
     forget_reason,
     gateway_state,
-    is_first,
     pause,
     record_failure,
     record_response,
@@ -61,7 +61,7 @@ def refresh_due() -> RefreshSummary:
     """
     due_at = timezone.now()
     total = RefreshSummary()
-    while (batch := refresh_batch(due_at)).asked:
+    while (batch := refresh_batch(due_at)).polled:
         total += batch
     return total
 
@@ -85,7 +85,7 @@ def refresh_batch(due_at: datetime, seconds: float = BATCH_SECONDS) -> RefreshSu
     if state.is_paused or not VideoTask.objects.primary().due(due_at).exists():
         return RefreshSummary()
     if state.pause_count:
-        if not is_first(state):
+        if not claim_probe(state):
             return RefreshSummary()
         limit = 1
     tasks = claim_due(due_at, limit, seconds, is_probe=bool(state.pause_count))
@@ -152,15 +152,15 @@ class _Batch:
         self, tasks: Collection[VideoTask], due_at: datetime, seconds: float = BATCH_SECONDS
     ) -> RefreshSummary:
         total = RefreshSummary()
-        unasked: list[VideoTask] = []
+        unpolled: list[VideoTask] = []
         refused: list[tuple[VideoTask, OctovidAccountError]] = []
         failures: list[OctovidTransientError] = []
         has_response = has_success = False
-        for task, outcome, is_accounts, polled_at in self._ask(tasks, seconds):
+        for task, outcome, is_accounts, polled_at in self._poll(tasks, seconds):
             if is_accounts and isinstance(outcome, OctovidAccountError):
                 self._pause(outcome)
             if outcome is None:
-                unasked.append(task)
+                unpolled.append(task)
                 continue
             if isinstance(outcome, OctovidTransientError):
                 failures.append(outcome)
@@ -173,7 +173,7 @@ class _Batch:
                 total += apply(task, outcome, polled_at)
         # Whose these are is known only now, and they are due after what has not been polled.
         total += self._apply_refused(refused)
-        give_back(unasked, due_at)
+        release(unpolled, due_at)
         if has_success and not (self.is_refused or self._by_hand):
             resume(self._state)
         elif has_response or failures:
@@ -184,7 +184,7 @@ class _Batch:
             record_failure(failures[-1])
         return total
 
-    def _ask(
+    def _poll(
         self, tasks: Collection[VideoTask], seconds: float
     ) -> Iterator[tuple[VideoTask, Outcome, bool, datetime]]:
         """Poll ``tasks`` side by side; start no more once it is seen to be the account's error.
@@ -194,7 +194,7 @@ class _Batch:
         """
         ends_at = time.monotonic() + seconds
 
-        def ask(task: VideoTask) -> tuple[Outcome, bool, datetime]:
+        def poll(task: VideoTask) -> tuple[Outcome, bool, datetime]:
             if self._is_over.is_set() or time.monotonic() >= ends_at:
                 return None, False, timezone.now()
             outcome: TaskSnapshot | OctovidError
@@ -210,9 +210,9 @@ class _Batch:
         workers = max(1, min(octovid_settings.CONCURRENCY, len(tasks)))
         pool = ThreadPoolExecutor(workers, thread_name_prefix="octovid")
         try:
-            asked = {pool.submit(ask, task): task for task in tasks}
-            for future in as_completed(asked):
-                yield asked[future], *future.result()
+            polled = {pool.submit(poll, task): task for task in tasks}
+            for future in as_completed(polled):
+                yield polled[future], *future.result()
         finally:
             self._is_over.set()
             pool.shutdown(cancel_futures=True)

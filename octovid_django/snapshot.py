@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from octovid_django.enums import STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import (
-    OctovidAnswerError,
+    OctovidResponseError,
     OctovidTaskNotFoundError,
 )
 from octovid_django.links import is_content_url, link_expiry, read_task_link
@@ -108,8 +108,8 @@ class TaskSnapshot:
     """What makes the video, as it was ordered where the answer says so."""
 
     @classmethod
-    def from_answer(
-        cls, answer: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
+    def from_response(
+        cls, response: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
     ) -> TaskSnapshot:
         """Read a decoded answer of the query call.
 
@@ -125,21 +125,21 @@ class TaskSnapshot:
 
         Raises:
             OctovidTaskNotFoundError: It says ``task_not_exist``.
-            OctovidAnswerError: It is an error, or not about a task at all.
+            OctovidResponseError: It is an error, or not about a task at all.
         """
-        if not isinstance(answer, dict):
-            raise OctovidAnswerError(
-                f"the gateway answered with a JSON {_kind(answer)}, not an object"
+        if not isinstance(response, dict):
+            raise OctovidResponseError(
+                f"the gateway answered with a JSON {_kind(response)}, not an object"
             )
-        _raise_for_error(answer)
-        layers = list(_layers(answer))
-        places = list(_places(answer))
+        _raise_for_error(response)
+        layers = list(_layers(response))
+        places = list(_places(response))
         usages = [usage for place in places for usage in _dicts(place, "usage")]
 
         own_id = _first(layers, "task_id", _read_name) or _first(layers[:1], "id", _read_name) or ""
         words = _status_words(layers)
         word = re.sub("[ -]", "_", words[0].lower()) if words else ""
-        is_heard_of = word in _STATUS_BY_WORD
+        is_known_word = word in _STATUS_BY_WORD
         status = _STATUS_BY_WORD.get(word, TaskStatus.UNKNOWN) if words else None
         finished_at = _moment(layers, "finish_time", "completed_at", "finished_at")
         video_url, expires_at = "", None
@@ -154,7 +154,7 @@ class TaskSnapshot:
             expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
             if expires_at is None and finished_at:
                 expires_at = later(finished_at, link_lifetime)
-        links = [video_url, *links_in(answer)]
+        links = [video_url, *links_in(response)]
 
         def shown(text: str | None, limit: int = MAX_WORD) -> str:
             return redact(text or "", links)[:limit]
@@ -162,7 +162,7 @@ class TaskSnapshot:
         return cls(
             task_id=own_id,
             status=status,
-            upstream_status=shown((words[-1] if is_heard_of else words[0]) if words else None),
+            upstream_status=shown((words[-1] if is_known_word else words[0]) if words else None),
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
                 shown(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""
@@ -177,7 +177,7 @@ class TaskSnapshot:
             submitted_at=_moment(layers, "submit_time"),
             started_at=_moment(layers, "start_time"),
             finished_at=finished_at,
-            payload=_payload(answer["data"] if _is_envelope(answer) else answer),
+            payload=_payload(response["data"] if _is_envelope(response) else response),
         )
 
 
@@ -197,9 +197,9 @@ def _is_envelope(layer: dict[str, Json], *, is_outermost: bool = True) -> bool:
     return is_marked or (is_outermost and isinstance(layer["data"], dict))
 
 
-def _layers(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
+def _layers(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """The tasks in an answer, the gateway's before its upstream's, without their envelopes."""
-    layer: Json = answer
+    layer: Json = response
     for depth in range(MAX_NESTING):
         if not isinstance(layer, dict):
             return
@@ -213,10 +213,10 @@ def _only(value: Json) -> Json:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
+def _places(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """Where something may be said about a task: in its layers and their boxes, the outer first."""
-    is_envelope = _is_envelope(answer)
-    pending = deque(_dicts({"": answer["data"] if is_envelope else answer}, ""))
+    is_envelope = _is_envelope(response)
+    pending = deque(_dicts({"": response["data"] if is_envelope else response}, ""))
     for _ in range(_MAX_PLACES):
         if not pending:
             break
@@ -224,7 +224,7 @@ def _places(answer: dict[str, Json]) -> Iterator[dict[str, Json]]:
         yield place
         pending += (inner for name in _BOXES for inner in _dicts(place, name))
     if is_envelope:
-        yield answer
+        yield response
 
 
 def _status_words(layers: list[dict[str, Json]]) -> list[str]:
@@ -232,29 +232,29 @@ def _status_words(layers: list[dict[str, Json]]) -> list[str]:
     return next(filter(None, words), [])
 
 
-def _raise_for_error(answer: dict[str, Json]) -> None:
-    code = answer.get("code")
+def _raise_for_error(response: dict[str, Json]) -> None:
+    code = response.get("code")
     if code == "task_not_exist":
         raise OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    if "task_id" in answer or (_status_words([answer]) and not _is_refusal(answer)):
+    if "task_id" in response or (_status_words([response]) and not _is_refusal(response)):
         return
     is_refused = (
-        answer.get("success") is False
-        or _is_refusal(answer)
+        response.get("success") is False
+        or _is_refusal(response)
         or (isinstance(code, str) and code.lower() not in ("success", "ok", "0", "200", ""))
         or (isinstance(code, int) and code not in (0, 200))
     )
-    if is_refused or not _is_envelope(answer):
+    if is_refused or not _is_envelope(response):
         kind = f"the error {read_word(code) or ''}".strip() if is_refused else "no task"
-        said = read_text(error_text(answer)) or "without a reason"
+        said = read_text(error_text(response)) or "without a reason"
         text = f"the gateway answered with {kind}: {said}"
-        raise OctovidAnswerError(one_line(text, links_in(answer)))
+        raise OctovidResponseError(one_line(text, links_in(response)))
 
 
-def _is_refusal(answer: dict[str, Json]) -> bool:
+def _is_refusal(response: dict[str, Json]) -> bool:
     """Whether a word of failure is about the call: it stands beside nothing that is of a task."""
-    is_failure = _status_words([answer])[:1] in (["error"], ["fail"])
-    return is_failure and not {"id", "task_id", "progress"} & answer.keys()
+    is_failure = _status_words([response])[:1] in (["error"], ["fail"])
+    return is_failure and not {"id", "task_id", "progress"} & response.keys()
 
 
 def _each(

@@ -19,7 +19,7 @@ from django_q.conf import Conf
 from octovid_django.conf import octovid_settings
 from octovid_django.delivery import Deliveries
 from octovid_django.models import VideoTask
-from octovid_django.pause import ticked
+from octovid_django.pause import record_run
 from octovid_django.redaction import traceback_text
 from octovid_django.refresh import BATCH_SECONDS, next_poll_at, refresh_batch
 from octovid_django.wakeup import wake
@@ -43,7 +43,7 @@ def window_seconds() -> float:
 def tick() -> None:
     """Refresh and deliver for one window. It never raises: django-q2 would call it for ever."""
     with _guard():
-        ticked()
+        record_run()
         _tick(time.monotonic() + window_seconds())
 
 
@@ -53,7 +53,7 @@ def help_out() -> None:
         due_at = timezone.now()
         ends_at = time.monotonic() + window_seconds()
         while (left := ends_at - time.monotonic()) > 0:
-            if not refresh_batch(due_at, min(left, BATCH_SECONDS)).asked:
+            if not refresh_batch(due_at, min(left, BATCH_SECONDS)).polled:
                 return
 
 
@@ -74,7 +74,7 @@ def _tick(ends_at: float) -> None:
         if left <= 0:
             return
         summary = refresh_batch(timezone.now(), min(left, BATCH_SECONDS))
-        if summary.asked >= octovid_settings.BATCH_SIZE and not has_called_help:
+        if summary.polled >= octovid_settings.BATCH_SIZE and not has_called_help:
             has_called_help = True
             _call_help()
         nap = _seconds_until(next_poll_at(), deliveries.next_at())

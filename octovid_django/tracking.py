@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
-from octovid_django.transition import taken_back
+from octovid_django.transition import recovered
 
 CHUNK = 500
 
 
-def start_tracking(task_ids: Collection[str], metadata: dict[str, Any] | None = None) -> None:
+def track_many(task_ids: Collection[str], metadata: dict[str, Any] | None = None) -> None:
     """Follow these tasks to their end; a task that is known already stays as it is.
 
     Args:
@@ -46,7 +46,7 @@ def add_metadata(pks: Collection[int], metadata: dict[str, Any]) -> None:
         rows.bulk_update(tasks, ["metadata", "updated_at"], batch_size=CHUNK)
 
 
-def stop_tracking(pks: Collection[int]) -> int:
+def stop_polling(pks: Collection[int]) -> int:
     """Ask no more about these tasks. An answer that is on its way may still end one.
 
     Args:
@@ -55,14 +55,14 @@ def stop_tracking(pks: Collection[int]) -> int:
     Returns:
         How many of them were followed until now.
     """
-    tracked = VideoTask.objects.primary().tracked().filter(pk__in=pks)
-    return tracked.update(next_poll_at=None, updated_at=timezone.now())
+    polled = VideoTask.objects.primary().polled().filter(pk__in=pks)
+    return polled.update(next_poll_at=None, updated_at=timezone.now())
 
 
-def track_again(pks: Collection[int]) -> int:
+def resume_polling(pks: Collection[int]) -> int:
     """Follow these tasks again, where they are ``LOST`` or no longer followed.
 
-    They are due at once, and their time to end (``GIVE_UP_AFTER``) begins anew. Whatever end the
+    They are due at once, and their time to end (``LOST_AFTER``) begins anew. Whatever end the
     gateway tells of is delivered, also where the site was told before that the task is lost.
 
     Args:
@@ -75,10 +75,10 @@ def track_again(pks: Collection[int]) -> int:
     is_lost = When(status=TaskStatus.LOST, then=Value(TaskStatus.UNKNOWN))
     return (
         VideoTask.objects.primary()
-        .untracked()
+        .resumable()
         .filter(pk__in=pks)
         .update(
-            **taken_back(now),
+            **recovered(now),
             status=Case(is_lost, default=F("status")),
             next_poll_at=now,
             error_count=0,

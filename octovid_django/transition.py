@@ -28,8 +28,8 @@ LINK_POLL_INTERVAL = 15
 LONGEST_BACKOFF = 300
 """Seconds between two looks at a task whose looks fail."""
 BACKOFF_JITTER = 0.2
-LOST_AFTER = timedelta(minutes=10)
-LOST_AFTER_LOOKS = 5
+NOT_FOUND_GRACE = timedelta(minutes=10)
+NOT_FOUND_POLLS = 5
 """How often in a row, and how long at least, the gateway denies a task until it is ``LOST``."""
 
 
@@ -38,17 +38,17 @@ class Transition:
     """What a row becomes: ``fields`` to write, and whether that is an end it had not reached."""
 
     fields: dict[str, Any]
-    is_end: bool
+    is_completion: bool
 
 
-def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Transition:
+def after_response(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Transition:
     """Return what ``task``, as it was claimed, becomes by ``snapshot``.
 
     An end that the gateway declared stays: of such a task only the link is renewed. A task that
     was ``LOST`` is taken back when it turns out alive or done.
     """
     fields: dict[str, Any] = {
-        **_looked_at(task, now),
+        **_polled(task, now),
         "error_count": 0,
         "last_error": "",
         "not_found_count": 0,
@@ -57,12 +57,12 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
         "account_error_count": 0,
     }
     if task.status in STICKY_STATUSES:
-        is_same_end = snapshot.status == task.status
+        is_same_completion = snapshot.status == task.status
         return Transition(
-            fields | (_link(task, snapshot, now) if is_same_end else {}), is_end=False
+            fields | (_link(task, snapshot, now) if is_same_completion else {}), is_completion=False
         )
 
-    told = {
+    reported = {
         name: getattr(snapshot, name) or getattr(task, name)
         for name in (
             *("upstream_status", "duration", "resolution", "ratio", "total_tokens", "model"),
@@ -71,22 +71,22 @@ def after_answer(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tran
     }
     status = snapshot.status or TaskStatus(task.status)
     progress = task.progress if snapshot.progress is None else snapshot.progress
-    fields |= {**told, "payload": snapshot.payload, "progress": progress}
+    fields |= {**reported, "payload": snapshot.payload, "progress": progress}
     before = (task.status, task.progress, task.upstream_status)
-    if (status, progress, told["upstream_status"]) != before:
+    if (status, progress, reported["upstream_status"]) != before:
         fields["changed_at"] = now
 
     if status == TaskStatus.SUCCESS and not snapshot.video_url:
         since = task.link_awaited_since or now
         if now - since < LINK_GRACE:
-            return _alive(task, fields, _active_status(task), now, awaiting_since=since)
+            return _active(task, fields, _active_status(task), now, awaiting_since=since)
     if status in STICKY_STATUSES:
         if status == TaskStatus.SUCCESS:
             fields |= {"progress": 100, **_link(task, snapshot, now)}
-        return _ended(fields, status, snapshot.fail_reason, now)
+        return _completed(fields, status, snapshot.fail_reason, now)
     if status == TaskStatus.LOST:  # and the answer says nothing
-        return Transition(fields, is_end=False)
-    return _alive(task, fields, status, now)
+        return Transition(fields, is_completion=False)
+    return _active(task, fields, status, now)
 
 
 def is_link_overdue(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> bool:
@@ -121,7 +121,7 @@ def after_error(
     """
     error_count = task.error_count + 1
     fields: dict[str, Any] = {
-        **_looked_at(task, now),
+        **_polled(task, now),
         "error_count": error_count,
         "last_error": redact(str(error), task.known_links()),
     }
@@ -136,36 +136,36 @@ def after_error(
     if is_accounts:
         fields["account_error_count"] = task.account_error_count + 1
     if task.is_finished:
-        return Transition(fields, is_end=False)
+        return Transition(fields, is_completion=False)
     if is_accounts:
         if task.next_poll_at is not None:
             # The whole of it, so that after a pause other tasks are due before this one.
             fields["next_poll_at"] = now + _backoff(error_count, jitter=0)
-        return Transition(fields, is_end=False)
+        return Transition(fields, is_completion=False)
     is_denied = (
         isinstance(error, OctovidTaskNotFoundError)
-        and fields["not_found_count"] >= LOST_AFTER_LOOKS
-        and now - fields["not_found_since"] >= LOST_AFTER
+        and fields["not_found_count"] >= NOT_FOUND_POLLS
+        and now - fields["not_found_since"] >= NOT_FOUND_GRACE
     )
     is_too_old = _is_too_old(task, now) and not task.link_awaited_since
     own_error_count = error_count - task.account_error_count
-    if is_denied or (is_too_old and own_error_count >= LOST_AFTER_LOOKS):
-        return _ended(fields, TaskStatus.LOST, fields["last_error"], now)
+    if is_denied or (is_too_old and own_error_count >= NOT_FOUND_POLLS):
+        return _completed(fields, TaskStatus.LOST, fields["last_error"], now)
     if task.next_poll_at is not None:
         fields["next_poll_at"] = now + _backoff(error_count)
-    return Transition(fields, is_end=False)
+    return Transition(fields, is_completion=False)
 
 
-def taken_back(now: datetime) -> dict[str, Any]:
+def recovered(now: datetime) -> dict[str, Any]:
     """Return what a ``LOST`` row that is followed again becomes, beside its status."""
-    return _undelivered(None) | {"taken_back_at": now, "fail_reason": ""}
+    return _undelivered(None) | {"recovered_at": now, "fail_reason": ""}
 
 
-def _looked_at(task: VideoTask, now: datetime) -> dict[str, Any]:
+def _polled(task: VideoTask, now: datetime) -> dict[str, Any]:
     return {"polled_at": now, "poll_count": task.poll_count + 1, "updated_at": now}
 
 
-def _alive(
+def _active(
     task: VideoTask,
     fields: dict[str, Any],
     status: TaskStatus,
@@ -173,26 +173,26 @@ def _alive(
     *,
     awaiting_since: datetime | None = None,
 ) -> Transition:
-    is_taken_back = task.status == TaskStatus.LOST
-    if _is_too_old(task, now) and not (is_taken_back or awaiting_since):
-        days = octovid_settings.GIVE_UP_AFTER / 86_400
-        return _ended(fields, TaskStatus.LOST, f"no end within {days:g} days", now)
+    is_recovered = task.status == TaskStatus.LOST
+    if _is_too_old(task, now) and not (is_recovered or awaiting_since):
+        days = octovid_settings.LOST_AFTER / 86_400
+        return _completed(fields, TaskStatus.LOST, f"no end within {days:g} days", now)
     interval = octovid_settings.POLL_INTERVAL
     if awaiting_since:
         interval = min(interval, LINK_POLL_INTERVAL)
     fields |= {"status": status, "link_awaited_since": awaiting_since}
-    if task.next_poll_at is not None or is_taken_back:
+    if task.next_poll_at is not None or is_recovered:
         fields["next_poll_at"] = now + timedelta(seconds=interval)
-    if is_taken_back:
-        fields |= taken_back(now)
-    return Transition(fields, is_end=False)
+    if is_recovered:
+        fields |= recovered(now)
+    return Transition(fields, is_completion=False)
 
 
-def _ended(
+def _completed(
     fields: dict[str, Any], status: TaskStatus, fail_reason: str, now: datetime
 ) -> Transition:
-    end = {"status": status, "fail_reason": fail_reason, "next_poll_at": None}
-    return Transition(fields | end | _undelivered(now), is_end=True)
+    completion = {"status": status, "fail_reason": fail_reason, "next_poll_at": None}
+    return Transition(fields | completion | _undelivered(now), is_completion=True)
 
 
 def _undelivered(completed_at: datetime | None) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _undelivered(completed_at: datetime | None) -> dict[str, Any]:
         "completed_at": completed_at,
         "delivered_at": None,
         "delivery_attempts": 0,
-        "earlier_delivery_attempts": 0,
+        "delivery_attempts_before_resend": 0,
         "delivery_error": "",
         "next_delivery_at": completed_at,
         "link_awaited_since": None,
@@ -220,8 +220,8 @@ def _active_status(task: VideoTask) -> TaskStatus:
 
 
 def _is_too_old(task: VideoTask, now: datetime) -> bool:
-    since = task.taken_back_at or task.created_at
-    return now - since >= timedelta(seconds=octovid_settings.GIVE_UP_AFTER)
+    since = task.recovered_at or task.created_at
+    return now - since >= timedelta(seconds=octovid_settings.LOST_AFTER)
 
 
 def _backoff(error_count: int, jitter: float = BACKOFF_JITTER) -> timedelta:

@@ -37,19 +37,19 @@ class Request:
 # Behaviours.
 
 
-def says(status: int, body: Any = b"", **headers: str) -> Behaviour:
+def responds(status: int, body: Any = b"", **headers: str) -> Behaviour:
     """A whole answer: ``body`` is bytes, text or else JSON; a header is ``Retry_After="5"``."""
     data = body if isinstance(body, bytes) else _encode(body)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return sends(_head(status, {**names, "Content-Length": str(len(data))}) + data, hang_up=False)
 
 
-def says_unpacked(size: int, times: int = 1) -> Behaviour:
+def responds_packed(size: int, times: int = 1) -> Behaviour:
     """An answer in gzip, small on the wire, of so many bytes when it is unpacked."""
     body = b" " * size
     for _ in range(times):
         body = gzip.compress(body, 9)
-    return says(200, body, Content_Encoding=", ".join(["gzip"] * times))
+    return responds(200, body, Content_Encoding=", ".join(["gzip"] * times))
 
 
 def unpacks_to_a_gigabyte() -> Behaviour:
@@ -57,7 +57,7 @@ def unpacks_to_a_gigabyte() -> Behaviour:
     packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     first = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
-    return says(200, first + block * 1023, Content_Encoding="gzip")
+    return responds(200, first + block * 1023, Content_Encoding="gzip")
 
 
 def sends(raw: bytes, *, hang_up: bool = True) -> Behaviour:
@@ -92,7 +92,7 @@ def resets(first: bytes = b"") -> Behaviour:
     return behave
 
 
-def is_silent() -> Behaviour:
+def never_responds() -> Behaviour:
     """Nothing, on an open connection."""
     return drips(())
 
@@ -124,7 +124,7 @@ def drips_blocks(block: bytes, *, times: int, pause: float) -> Behaviour:
     return behave
 
 
-def never_ends() -> Behaviour:
+def never_stops() -> Behaviour:
     """A body without an end, as fast as it goes."""
     return repeats(_head(200, {"Content-Type": "application/json"}), b" ")
 
@@ -154,20 +154,22 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
 # Answers.
 
 
-def answer(status: str, **data: Any) -> Behaviour:
+def reports(status: str, **data: Any) -> Behaviour:
     """What the query call says of a task."""
-    return says(200, {"code": "success", "data": {"task_id": "t", "status": status, **data}})
+    return responds(200, {"code": "success", "data": {"task_id": "t", "status": status, **data}})
 
 
 def success(url: str = "https://cdn.example/v.mp4") -> Behaviour:
-    return answer("SUCCESS", progress="100%", data={"content": {"video_url": url}})
+    return reports("SUCCESS", progress="100%", data={"content": {"video_url": url}})
 
 
-DENIED = says(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None})
-WRONG_KEY = says(401, {"error": {"message": "invalid token", "type": "new_api_error", "code": ""}})
-TOO_MANY = says(429, {"error": {"message": "slow down"}})
-BROKEN = says(502, "<html><h1>Bad gateway</h1></html>", Content_Type="text/html")
-NOT_JSON = says(200, "<html>")
+DENIED = responds(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None})
+WRONG_KEY = responds(
+    401, {"error": {"message": "invalid token", "type": "new_api_error", "code": ""}}
+)
+TOO_MANY = responds(429, {"error": {"message": "slow down"}})
+BROKEN = responds(502, "<html><h1>Bad gateway</h1></html>", Content_Type="text/html")
+NOT_JSON = responds(200, "<html>")
 
 
 class Gateway:
@@ -176,7 +178,7 @@ class Gateway:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.behaviours: dict[str, Behaviour] = {}
         """By the task id; what is not there is answered with ``default``."""
-        self.default = answer("IN_PROGRESS")
+        self.default = reports("IN_PROGRESS")
         self.requests: list[Request] = []
         self._stop = threading.Event()
         self._connections: list[socket.socket] = []
@@ -188,7 +190,7 @@ class Gateway:
         self._threads[0].start()
 
     @property
-    def asked(self) -> list[str]:
+    def polled(self) -> list[str]:
         """The tasks that it was asked about, in order."""
         return [request.task_id for request in self.requests]
 
@@ -225,9 +227,9 @@ class Gateway:
                     line, {name.lower(): value.strip() for name, _, value in fields}, number
                 )
                 self.requests.append(request)
-                self.answer(request, connection)
+                self.respond(request, connection)
 
-    def answer(self, request: Request, connection: socket.socket) -> None:
+    def respond(self, request: Request, connection: socket.socket) -> None:
         """Answer one request."""
         self.behaviours.get(request.task_id, self.default)(connection, self._stop)
 

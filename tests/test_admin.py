@@ -199,9 +199,9 @@ class TestAnotherSite:
 
     @pytest.mark.parametrize("name", ["changelist", "change", "video", "add"])
     def test_links_to_nothing_elsewhere(self, get: Callable[..., Any], name: str) -> None:
-        ended = {"status": "SUCCESS", "completed_at": NOW}
+        completed_task = {"status": "SUCCESS", "completed_at": NOW}
         expiring = {"video_url": LINK, "video_url_expires_at": NOW}
-        task = create(**ended, **expiring)
+        task = create(**completed_task, **expiring)
         create("cgt-2", video_url=LINK, video_url_expires_at=NOW + timedelta(minutes=9))
 
         page = get(name, *([task.pk] if name in ("change", "video") else [])).content.decode()
@@ -256,7 +256,7 @@ class TestProxy:
         task = create(next_poll_at=NOW)
 
         response = admin_client.post(
-            url("change", task.pk), {"_octovid_action": "stop_tracking", "metadata": "{}"}
+            url("change", task.pk), {"_octovid_action": "stop_polling", "metadata": "{}"}
         )
 
         assert response["Location"] == url("change", task.pk)
@@ -303,7 +303,7 @@ class TestList:
     def test_says_that_a_poll_is_overdue(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=NOW - timedelta(minutes=2))
 
-        assert columns(changelist(), "looks") == ["due April 12, 2026, 4:33 p.m."]
+        assert columns(changelist(), "polls") == ["due April 12, 2026, 4:33 p.m."]
 
     def test_cuts_an_error_that_is_long_and_has_it_whole_in_its_title(
         self, changelist: Callable[..., str]
@@ -419,9 +419,9 @@ class TestList:
         with CaptureQueriesContext(connection) as captured:
             changelist()
 
-        asked = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
-        assert asked
-        assert not [sql for sql in asked if "payload" in sql]
+        polled = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
+        assert polled
+        assert not [sql for sql in polled if "payload" in sql]
 
     def test_counts_no_table(self, changelist: Callable[..., str]) -> None:
         create()

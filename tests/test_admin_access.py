@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 LINK = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
 VIEWS = ("changelist", "add", "change", "delete", "history", "live", "video")
 ACTIONS = (
-    *("refresh_now", "track_again", "stop_tracking", "send_signals_again"),
+    *("refresh_now", "resume_polling", "stop_polling", "resend_signals"),
     "delete_selected",
 )
 FORGED = [
@@ -234,12 +234,12 @@ class TestPermissionsOfOneTask:
     def test_action_leaves_out_what_may_not_be_changed_and_says_so(
         self, admin_client: Client, tasks: list[VideoTask], is_across: str
     ) -> None:
-        data = {"action": "stop_tracking", "_selected_action": [task.pk for task in tasks]}
+        data = {"action": "stop_polling", "_selected_action": [task.pk for task in tasks]}
         response = admin_client.post(
             url_of("changelist", None), data | {"select_across": is_across}, follow=True
         )
 
-        assert VideoTask.objects.tracked().count() == 2
+        assert VideoTask.objects.polled().count() == 2
         assert "2 of the selected tasks were left out" in response.content.decode()
 
     def test_pages_of_a_hidden_task_are_refused(
@@ -248,7 +248,7 @@ class TestPermissionsOfOneTask:
         for view in ("change", "video"):
             assert admin_client.get(url_of(view, tasks[1].pk)).status_code == 403
         for task in tasks[1:]:
-            pressed = {PRESSED: "stop_tracking", "metadata": "{}"}
+            pressed = {PRESSED: "stop_polling", "metadata": "{}"}
             response = admin_client.post(url_of("change", task.pk), pressed)
             assert response.status_code == 403
 

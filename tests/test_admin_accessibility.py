@@ -31,7 +31,7 @@ def tasks() -> list[VideoTask]:
         "started_at": now - timedelta(minutes=4),
         "created_at": now - timedelta(minutes=5),
     }
-    ended = {"finished_at": now, "completed_at": now, "polled_at": now}
+    completed_task = {"finished_at": now, "completed_at": now, "polled_at": now}
     link = {"video_url": "https://cdn.example/video.mp4", "video_url_expires_at": now}
     alive = link | {"video_url_expires_at": now + timedelta(minutes=30)}
     return [
@@ -40,10 +40,21 @@ def tasks() -> list[VideoTask]:
             [
                 {"status": "QUEUED", "next_poll_at": now - timedelta(minutes=9)},
                 {"status": "IN_PROGRESS", "progress": 50, "next_poll_at": now, **times},
-                {"status": "SUCCESS", "progress": 100, **alive, **ended, **times},
-                {"status": "SUCCESS", "progress": 100, "delivered_at": now, **link, **ended},
-                {"status": "FAILURE", "fail_reason": "too dark", **ended, "payload": {"a": [1]}},
-                {"status": "LOST", "last_error": "task_not_exist", **ended},
+                {"status": "SUCCESS", "progress": 100, **alive, **completed_task, **times},
+                {
+                    "status": "SUCCESS",
+                    "progress": 100,
+                    "delivered_at": now,
+                    **link,
+                    **completed_task,
+                },
+                {
+                    "status": "FAILURE",
+                    "fail_reason": "too dark",
+                    **completed_task,
+                    "payload": {"a": [1]},
+                },
+                {"status": "LOST", "last_error": "task_not_exist", **completed_task},
                 {"status": "UNKNOWN", "metadata": {"product": 7}},
             ]
         )

@@ -24,7 +24,7 @@ from octovid_django.admin.buttons import PRESSED
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
-from octovid_django.tracking import stop_tracking
+from octovid_django.tracking import stop_polling
 
 LIST_URL = "admin:octovid_django_videotask_changelist"
 NOW = datetime.datetime(2026, 4, 12, tzinfo=datetime.timezone.utc)
@@ -54,7 +54,7 @@ def work() -> list[str]:
     return done
 
 
-def ended(task_id: str = "cgt-1", **values: Any) -> VideoTask:
+def completed_task(task_id: str = "cgt-1", **values: Any) -> VideoTask:
     return VideoTask.objects.create(
         task_id=task_id, status="SUCCESS", completed_at=timezone.now(), **values
     )
@@ -91,9 +91,11 @@ class TestLookingNow:
 
     def test_takes_a_selection_of_thousands(self, admin_client: Client) -> None:
         VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_200))
-        told = run(admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1")
+        messages_of = run(
+            admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1"
+        )
 
-        assert told == ["1200 tasks will be looked at in a moment."]
+        assert messages_of == ["1200 tasks will be looked at in a moment."]
         messages = [message.args()[0] for message in OrmQ.objects.all()]
         assert sorted(map(len, messages)) == [200, 500, 500]
         assert LogEntry.objects.count() == 1_200
@@ -103,9 +105,9 @@ class TestSendingAgain:
     def test_calls_the_receivers_once_more_and_they_know(
         self, admin_client: Client, received: Received
     ) -> None:
-        task = ended(delivered_at=timezone.now(), delivery_attempts=1)
+        task = completed_task(delivered_at=timezone.now(), delivery_attempts=1)
 
-        assert run(admin_client, "send_signals_again", [task]) == [
+        assert run(admin_client, "resend_signals", [task]) == [
             "The completion signals of 1 task will be sent again."
         ]
         assert work() == ["deliver_completion"]
@@ -117,10 +119,10 @@ class TestSendingAgain:
         assert history(task) == ["Had the completion signals sent again."]
 
     def test_takes_up_what_was_given_up(self, admin_client: Client, received: Received) -> None:
-        task = ended(delivery_attempts=5, delivery_error="no shelf left")
+        task = completed_task(delivery_attempts=5, delivery_error="no shelf left")
         assert VideoTask.objects.abandoned().exists()
 
-        run(admin_client, "send_signals_again", [task])
+        run(admin_client, "resend_signals", [task])
         work()
 
         task.refresh_from_db()
@@ -130,10 +132,10 @@ class TestSendingAgain:
     def test_takes_what_a_filter_shows_though_it_is_shown_no_longer(
         self, admin_client: Client
     ) -> None:
-        tasks = [ended(f"cgt-{number}", delivery_attempts=5) for number in range(3)]
+        tasks = [completed_task(f"cgt-{number}", delivery_attempts=5) for number in range(3)]
         response = admin_client.post(
             reverse(LIST_URL) + "?delivery=failed",
-            {"action": "send_signals_again", "_selected_action": [task.pk for task in tasks]},
+            {"action": "resend_signals", "_selected_action": [task.pk for task in tasks]},
         )
         assert [str(message) for message in get_messages(response.wsgi_request)] == [
             "The completion signals of 3 tasks will be sent again."
@@ -143,7 +145,7 @@ class TestSendingAgain:
     def test_says_which_have_not_ended(self, admin_client: Client) -> None:
         running = VideoTask.objects.create(task_id="cgt-2")
 
-        assert run(admin_client, "send_signals_again", [ended(), running]) == [
+        assert run(admin_client, "resend_signals", [completed_task(), running]) == [
             "The completion signals of 1 task will be sent again.",
             "1 task has not ended.",
         ]
@@ -154,11 +156,11 @@ class TestStopping:
     def test_ends_the_looks_at_a_task(self, admin_client: Client, sandbox: Sandbox) -> None:
         task = VideoTask.objects.track(sandbox.create())
 
-        assert run(admin_client, "stop_tracking", [task, ended()]) == [
+        assert run(admin_client, "stop_polling", [task, completed_task()]) == [
             "1 task is tracked no longer.",
             "1 task was not tracked.",
         ]
-        assert refresh_due().asked == 0
+        assert refresh_due().polled == 0
         assert history(task) == ["Had it tracked no longer."]
 
 
@@ -167,11 +169,11 @@ class TestTrackingAgain:
         self, admin_client: Client, sandbox: Sandbox
     ) -> None:
         stopped, lost = (VideoTask.objects.track(sandbox.create(run_seconds=0)) for _ in range(2))
-        stop_tracking([stopped.pk, lost.pk])
+        stop_polling([stopped.pk, lost.pk])
         VideoTask.objects.filter(pk=lost.pk).update(status="LOST", completed_at=timezone.now())
-        done = ended()
+        done = completed_task()
 
-        assert run(admin_client, "track_again", [stopped, lost, done]) == [
+        assert run(admin_client, "resume_polling", [stopped, lost, done]) == [
             "2 tasks are tracked again.",
             "1 task is tracked anyway, or has ended at the gateway.",
         ]
@@ -202,12 +204,12 @@ class TestButtons:
     @pytest.mark.parametrize(
         ("state", "actions"),
         [
-            ({"status": "QUEUED"}, ["stop_tracking"]),
-            ({"status": "QUEUED", "next_poll_at": None}, ["track_again"]),
-            ({"status": "LOST"}, ["track_again"]),
-            ({"status": "LOST", "completed_at": NOW}, ["track_again", "send_signals_again"]),
-            ({"status": "SUCCESS", "completed_at": NOW}, ["send_signals_again"]),
-            ({"status": "FAILURE", "completed_at": NOW}, ["send_signals_again"]),
+            ({"status": "QUEUED"}, ["stop_polling"]),
+            ({"status": "QUEUED", "next_poll_at": None}, ["resume_polling"]),
+            ({"status": "LOST"}, ["resume_polling"]),
+            ({"status": "LOST", "completed_at": NOW}, ["resume_polling", "resend_signals"]),
+            ({"status": "SUCCESS", "completed_at": NOW}, ["resend_signals"]),
+            ({"status": "FAILURE", "completed_at": NOW}, ["resend_signals"]),
             ({"status": "SUCCESS"}, []),
         ],
     )
@@ -226,11 +228,11 @@ class TestButtons:
         ("action", "entry"),
         [
             ("refresh_now", "Had the gateway asked."),
-            ("send_signals_again", "Had the completion signals sent again."),
+            ("resend_signals", "Had the completion signals sent again."),
         ],
     )
     def test_act_on_that_task_and_stay(self, admin_client: Client, action: str, entry: str) -> None:
-        task, other = ended(metadata={"product": 7}), ended("cgt-2")
+        task, other = completed_task(metadata={"product": 7}), completed_task("cgt-2")
         before = VideoTask.objects.get(pk=task.pk)
 
         response = self.press(admin_client, task, action)
@@ -244,7 +246,7 @@ class TestButtons:
     def test_save_what_was_edited_first(self, admin_client: Client) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
 
-        response = self.press(admin_client, task, "stop_tracking", metadata='{"product": 8}')
+        response = self.press(admin_client, task, "stop_polling", metadata='{"product": 8}')
 
         task.refresh_from_db()
         assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)
@@ -257,7 +259,7 @@ class TestButtons:
     def test_do_nothing_before_what_was_edited_is_corrected(self, admin_client: Client) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
 
-        response = self.press(admin_client, task, "stop_tracking", metadata="{product")
+        response = self.press(admin_client, task, "stop_polling", metadata="{product")
 
         page = response.content.decode()
         assert "{product" in page, "what was written is not lost"
@@ -281,12 +283,12 @@ class TestButtons:
 
     @pytest.mark.parametrize("action", ["delete_selected", "export_csv", "nonsense", ""])
     def test_do_nothing_else(self, admin_client: Client, action: str) -> None:
-        task = ended()
+        task = completed_task()
         assert self.press(admin_client, task, action, metadata="{1: 2}").status_code == 403
         assert VideoTask.objects.get(pk=task.pk).metadata == {}
 
     def test_are_not_pressed_by_a_link(self, admin_client: Client) -> None:
-        task = ended()
+        task = completed_task()
         admin_client.get(change_url(task), {PRESSED: "refresh_now"})
         assert history(task) == []
 
@@ -298,18 +300,18 @@ class TestButtons:
     def test_need_the_permission_to_change_that_task(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        task = ended()
+        task = completed_task()
         monkeypatch.setattr(
             VideoTaskAdmin,
             "has_change_permission",
             lambda self, request, obj=None: obj is None or obj.pk != task.pk,
         )
 
-        assert self.press(admin_client, task, "send_signals_again").status_code == 403
+        assert self.press(admin_client, task, "resend_signals").status_code == 403
         assert self.offered(admin_client, task) == []
 
     def test_keep_the_filters_of_the_list(self, admin_client: Client) -> None:
-        task = ended()
+        task = completed_task()
         filters = "?_changelist_filters=status__exact%3DSUCCESS"
 
         response = self.press(admin_client, task, "refresh_now", filters)
@@ -320,21 +322,21 @@ class TestButtons:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
         client.force_login(user)
-        task = ended()
+        task = completed_task()
 
         assert self.press(client, task, "refresh_now").status_code == 403
         assert self.offered(client, task) == []
 
 
 @pytest.mark.parametrize(
-    "action", ["refresh_now", "track_again", "stop_tracking", "send_signals_again"]
+    "action", ["refresh_now", "resume_polling", "stop_polling", "resend_signals"]
 )
 class TestPermission:
     def test_to_change_is_needed(self, client: Client, action: str) -> None:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
         client.force_login(user)
-        task = ended(delivered_at=timezone.now())
+        task = completed_task(delivered_at=timezone.now())
 
         assert action not in client.get(reverse(LIST_URL)).content.decode()
         client.post(reverse(LIST_URL), {"action": action, "_selected_action": [task.pk]})
@@ -345,7 +347,7 @@ class TestPermission:
         assert task.delivered_at
 
     def test_is_not_given_by_a_link(self, admin_client: Client, action: str) -> None:
-        task = ended(delivered_at=timezone.now())
+        task = completed_task(delivered_at=timezone.now())
         admin_client.get(reverse(LIST_URL), {"action": action, "_selected_action": task.pk})
 
         assert not OrmQ.objects.exists()

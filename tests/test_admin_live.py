@@ -56,7 +56,7 @@ class TestRows:
 
         assert "in progress" in cells["status_badge"]
         assert 'value="42"' in cells["progress_bar"]
-        assert ">&lt;b&gt;refused&lt;/b&gt;<" in cells["trouble"]
+        assert ">&lt;b&gt;refused&lt;/b&gt;<" in cells["error"]
         assert ">–<" in cells["video_link"]
         for name in ("status_and_error", "progress_bar", "video_link"):
             assert f'field-{name}">{cells[name]}</td>' in page
@@ -172,7 +172,7 @@ class TestPage:
         browser.driver.find_element("css selector", "th.field-task_id a").click()
         assert browser.text(".field-status_badge .readonly") == "not started"
         assert browser.text(".field-player .readonly") == "–"
-        assert browser.text(".field-trouble .readonly") == "–"
+        assert browser.text(".field-error .readonly") == "–"
 
         refresh_tasks([task])
         wait_for(
@@ -253,7 +253,7 @@ class TestPage:
         )
         visit("change", task.pk)
 
-        assert re.search(r"^\ds ago", browser.text(".field-looks .readonly"))
+        assert re.search(r"^\ds ago", browser.text(".field-polls .readonly"))
         wait_for(lambda: not browser.driver.find_elements("css selector", "video"), 20, "no player")
         assert self.requests(browser) < 5
 
@@ -280,7 +280,7 @@ class TestPage:
         refresh_tasks([task])
         open_list()
 
-        assert re.search(r"^\d+s ago · in 1\ds", browser.text("td.field-looks"))
+        assert re.search(r"^\d+s ago · in 1\ds", browser.text("td.field-polls"))
         before = browser.text(".field-run_time")
         wait_for(lambda: browser.text(".field-run_time") != before, 5, "the clock goes on")
 

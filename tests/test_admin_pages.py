@@ -20,7 +20,7 @@ from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
 from tests.browser import Browser
-from tests.gateway import Gateway, says
+from tests.gateway import Gateway, responds
 from tests.processes import wait_for
 
 Visit = Callable[..., None]
@@ -62,22 +62,22 @@ def test_an_action_is_done_to_the_selected_tasks(browser: Browser, visit: Visit)
     other = create("cgt-2", next_poll_at=now)
     visit("changelist")
     click(browser, f"input[name=_selected_action][value='{other.pk}']")
-    Select(browser.driver.find_element("name", "action")).select_by_value("stop_tracking")
+    Select(browser.driver.find_element("name", "action")).select_by_value("stop_polling")
     click(browser, "button[name=index]")
 
     wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
-    assert VideoTask.objects.untracked().get() == other
+    assert VideoTask.objects.resumable().get() == other
 
 
 def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, visit: Visit) -> None:
     task = create(next_poll_at=timezone.now())
     visit("change", task.pk)
 
-    click(browser, "button[value=stop_tracking]")
+    click(browser, "button[value=stop_polling]")
     wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
-    assert browser.text(".field-trouble .readonly") == "Tracking was stopped."
+    assert browser.text(".field-error .readonly") == "Tracking was stopped."
 
-    click(browser, "button[value=track_again]")
+    click(browser, "button[value=resume_polling]")
     wait_for_text(browser, "1 task is tracked again.", ".messagelist")
     assert VideoTask.objects.due().get() == task
 
@@ -89,7 +89,7 @@ def test_what_is_edited_is_not_lost_by_a_button(browser: Browser, visit: Visit) 
     area.clear()
     area.send_keys('{"product": 8}')
 
-    click(browser, "button[value=stop_tracking]")
+    click(browser, "button[value=stop_polling]")
 
     wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
     assert "What you edited was saved." in browser.text(".messagelist")
@@ -105,10 +105,10 @@ def test_the_buttons_follow_the_state(browser: Browser, visit: Visit) -> None:
         buttons = "document.querySelectorAll('.octovid-actions button')"
         return list(browser.script(f"return [...{buttons}].map((each) => each.value)"))
 
-    assert offered() == ["refresh_now", "stop_tracking"]
+    assert offered() == ["refresh_now", "stop_polling"]
     now = timezone.now()
     VideoTask.objects.update(status="SUCCESS", next_poll_at=None, completed_at=now)
-    wait_for(lambda: offered() == ["refresh_now", "send_signals_again"], 15, offered)
+    wait_for(lambda: offered() == ["refresh_now", "resend_signals"], 15, offered)
 
 
 def test_who_may_only_look_is_offered_nothing_else(
@@ -180,7 +180,7 @@ def test_what_others_sent_is_text_and_keeps_its_place(
         progress = str(task.pk % 50 + len(view))
         wait_for_text(browser, progress, ".field-progress_bar")
 
-        trouble = browser.text("td .octovid-reason, .field-trouble .readonly")
+        trouble = browser.text("td .octovid-reason, .field-error .readonly")
         assert trouble.removesuffix("…") in " ".join(text.split())
         assert browser.script("return document.title") == title != "pwned"
         assert not browser.driver.find_elements("css selector", "[src=x], [href^='javascript:']")
@@ -196,8 +196,8 @@ def test_what_others_sent_is_text_and_keeps_its_place(
 
 @pytest.mark.parametrize("view", ["changelist", "change", "add"])
 def test_a_narrow_screen_is_enough(browser: Browser, visit: Visit, view: str) -> None:
-    ended = {"status": "SUCCESS", "completed_at": timezone.now(), "total_tokens": 10**12}
-    task = create(fail_reason="x" * 300, **ended)
+    completed_task = {"status": "SUCCESS", "completed_at": timezone.now(), "total_tokens": 10**12}
+    task = create(fail_reason="x" * 300, **completed_task)
     browser.narrow()
     visit(view, *([task.pk] if view == "change" else []))
     assert browser.is_within_screen()
@@ -234,7 +234,7 @@ class TestHostileVideo:
     def test_runs_neither_as_a_script_nor_as_a_page(
         self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, kind: str
     ) -> None:
-        gateway.default = says(200, self.PAYLOAD, Content_Type=kind)
+        gateway.default = responds(200, self.PAYLOAD, Content_Type=kind)
         visit("change", task.pk)
         loaded = browser.driver.execute_async_script(
             """
@@ -259,7 +259,7 @@ class TestHostileVideo:
     def test_real_video_is_played_on_the_page_and_by_itself(
         self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, view: str
     ) -> None:
-        gateway.default = says(200, VIDEO.read_bytes(), Content_Type="video/mp4; codecs=avc1")
+        gateway.default = responds(200, VIDEO.read_bytes(), Content_Type="video/mp4; codecs=avc1")
         visit(view, task.pk)
         played = browser.driver.execute_async_script(
             """

@@ -36,7 +36,7 @@ def page(admin_client: Client) -> Callable[[], str]:
     return get
 
 
-def ended(hours_ago: float, status: str = "SUCCESS", **values: Any) -> VideoTask:
+def completed_task(hours_ago: float, status: str = "SUCCESS", **values: Any) -> VideoTask:
     count = VideoTask.objects.count()
     completed_at = NOW - timedelta(hours=hours_ago)
     return VideoTask.objects.create(
@@ -51,7 +51,7 @@ def ended(hours_ago: float, status: str = "SUCCESS", **values: Any) -> VideoTask
 def generated(hours_ago: float, seconds: int, **values: Any) -> VideoTask:
     finished_at = NOW - timedelta(hours=hours_ago)
     started_at = finished_at - timedelta(seconds=seconds)
-    return ended(hours_ago, finished_at=finished_at, started_at=started_at, **values)
+    return completed_task(hours_ago, finished_at=finished_at, started_at=started_at, **values)
 
 
 def table(page: str) -> list[list[str]]:
@@ -73,11 +73,11 @@ class TestHistory:
         ]
 
     def test_tells_each_period_from_the_others(self, page: Callable[[], str]) -> None:
-        ended(1, total_tokens=1_000)
-        ended(2, "FAILURE")
-        ended(25, total_tokens=500)
-        ended(24 * 8, "LOST")
-        ended(24 * 31, total_tokens=9)
+        completed_task(1, total_tokens=1_000)
+        completed_task(2, "FAILURE")
+        completed_task(25, total_tokens=500)
+        completed_task(24 * 8, "LOST")
+        completed_task(24 * 31, total_tokens=9)
 
         assert [row[:3] + row[5:] for row in table(page())] == [
             ["24 hours", "2", "50.0 %", "1,000"],
@@ -88,8 +88,8 @@ class TestHistory:
     def test_ranks_the_times_that_generating_took(self, page: Callable[[], str]) -> None:
         for seconds in range(1, 101):
             generated(1, seconds)
-        ended(1)  # of which no times are known
-        ended(1, "FAILURE", started_at=NOW - timedelta(days=9), finished_at=NOW)
+        completed_task(1)  # of which no times are known
+        completed_task(1, "FAILURE", started_at=NOW - timedelta(days=9), finished_at=NOW)
 
         assert table(page())[0][3:5] == ["0:50", "1:35"]
 
@@ -105,7 +105,7 @@ class TestHistory:
     def test_takes_the_submission_for_a_start_that_is_not_known(
         self, page: Callable[[], str]
     ) -> None:
-        ended(1, submitted_at=NOW - timedelta(seconds=70), finished_at=NOW)
+        completed_task(1, submitted_at=NOW - timedelta(seconds=70), finished_at=NOW)
 
         assert table(page())[0][3] == "1:10"
 
@@ -124,7 +124,7 @@ class TestChart:
             *((0, "SUCCESS"), (0.5, "SUCCESS"), (0.5, "LOST"), (2, "FAILURE")),
             *((23, "SUCCESS"), (24, "SUCCESS")),
         ):
-            ended(hours_ago, status)
+            completed_task(hours_ago, status)
 
         text = page()
 
@@ -143,7 +143,7 @@ class TestChart:
         self, page: Callable[[], str], settings: Any
     ) -> None:
         settings.TIME_ZONE = "Asia/Shanghai"
-        ended(0)
+        completed_task(0)
 
         assert self.bars(page()) == ["midnight: 1 succeeded"]
 
@@ -158,8 +158,8 @@ class TestCounts:
     def test_link_to_the_tasks_of_each_status(
         self, page: Callable[[], str], admin_client: Client
     ) -> None:
-        ended(1)
-        ended(2)
+        completed_task(1)
+        completed_task(2)
         VideoTask.objects.create(task_id="running", status="QUEUED")
 
         counts = self.counts(page())
@@ -174,17 +174,17 @@ class TestCounts:
     def test_end_somewhere(self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(statistics, "MAX_COUNTED", 2)
         for _ in range(3):
-            ended(1)
+            completed_task(1)
 
         assert self.counts(page()) == {"status__exact=SUCCESS": "succeeded 2+"}
 
     def test_come_with_the_rows(self, admin_client: Client) -> None:
-        task = ended(1)
+        task = completed_task(1)
         url = reverse("admin:octovid_django_videotask_live")
 
-        answer = admin_client.get(url, {"ids": task.pk, "above": "counts"}).json()
+        reports = admin_client.get(url, {"ids": task.pk, "above": "counts"}).json()
 
-        assert "succeeded</span> 1" in answer["above"]["counts"]
+        assert "succeeded</span> 1" in reports["above"]["counts"]
         assert "above" not in admin_client.get(url, {"ids": task.pk}).json()
 
 
@@ -192,7 +192,7 @@ class TestBanner:
     def test_tells_of_links_that_die_soon(self, page: Callable[[], str]) -> None:
         link = "https://cdn.example/video.mp4"
         for minutes in (-1, 1, 59, 61):
-            ended(1, video_url=link, video_url_expires_at=NOW + timedelta(minutes=minutes))
+            completed_task(1, video_url=link, video_url_expires_at=NOW + timedelta(minutes=minutes))
 
         text = page()
 

@@ -47,7 +47,7 @@ def login(client: Client, *permissions: str) -> None:
     client.force_login(user)
 
 
-def told(response: HttpResponse) -> list[str]:
+def messages_of(response: HttpResponse) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
@@ -63,7 +63,7 @@ def test_tracks_every_id(admin_client: Client) -> None:
 
     assert response.status_code == 302
     assert response["Location"] == reverse("admin:octovid_django_videotask_changelist")
-    assert told(response) == ["2 tasks are tracked now."]
+    assert messages_of(response) == ["2 tasks are tracked now."]
     assert set(VideoTask.objects.due().values_list("task_id", flat=True)) == {
         "cgt-1",
         "grok:05c8/x",
@@ -76,14 +76,14 @@ def test_says_what_is_known(admin_client: Client) -> None:
 
     response = post(admin_client, "cgt-1\ncgt-2")
 
-    assert told(response) == ["1 task is tracked now.", "Known already: cgt-1"]
+    assert messages_of(response) == ["1 task is tracked now.", "Known already: cgt-1"]
     assert VideoTask.objects.get(task_id="cgt-1").status == "SUCCESS"
 
 
 def test_says_which_are_tracked_no_longer(admin_client: Client) -> None:
     VideoTask.objects.create(task_id="cgt-1", status="LOST")
 
-    assert told(post(admin_client, "cgt-1"))[1].startswith("1 of them is tracked no longer")
+    assert messages_of(post(admin_client, "cgt-1"))[1].startswith("1 of them is tracked no longer")
 
 
 def test_names_only_some_of_many(admin_client: Client) -> None:
@@ -92,7 +92,7 @@ def test_names_only_some_of_many(admin_client: Client) -> None:
     )
     response = post(admin_client, "\n".join(f"cgt-{number:04}" for number in range(1_000)))
 
-    (message,) = told(response)
+    (message,) = messages_of(response)
     assert message.endswith("cgt-0019 …")
 
 
@@ -112,7 +112,7 @@ def test_names_the_bad_and_does_not_lose_the_good(admin_client: Client) -> None:
     page = response.content.decode()
 
     assert response.status_code == 200
-    assert told(response) == ["1 task is tracked now."]
+    assert messages_of(response) == ["1 task is tracked now."]
     assert VideoTask.objects.get().task_id == "cgt-1"
     assert "not an &lt;id&gt;: the task id" in page
     assert "has 192 characters" in page
@@ -259,7 +259,7 @@ class TestMetadata:
         response = post(client, "cgt-1", '{"product": 7}')
 
         assert VideoTask.objects.get().metadata == {"product": 7, "size": "L"}
-        assert "Known tasks whose metadata was changed: 1" in told(response)
+        assert "Known tasks whose metadata was changed: 1" in messages_of(response)
         assert LogEntry.objects.get().get_change_message() == "Changed Metadata."
 
     def test_leaves_a_known_task_alone_of_who_may_only_add(self, client: Client) -> None:
@@ -270,7 +270,7 @@ class TestMetadata:
 
         assert VideoTask.objects.get(task_id="cgt-1").metadata == {"product": 6}
         assert VideoTask.objects.get(task_id="cgt-2").metadata == {"product": 7}
-        assert not [each for each in told(response) if "metadata" in each]
+        assert not [each for each in messages_of(response) if "metadata" in each]
 
     def test_leaves_a_known_task_alone_of_who_does_not_see_it(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -354,7 +354,7 @@ class TestHiddenTasks:
         monkeypatch.setattr(
             VideoTaskAdmin, "get_queryset", lambda self, request: VideoTask.objects.none()
         )
-        assert told(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
+        assert messages_of(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
 
     def test_task_that_the_user_may_not_view_is_as_unknown(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -365,7 +365,7 @@ class TestHiddenTasks:
             "has_view_or_change_permission",
             lambda self, request, obj=None: obj is None or obj.task_id != "cgt-1",
         )
-        assert told(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
+        assert messages_of(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
         response = admin_client.post(reverse(URL), {"task_ids": "cgt-1", "_popup": "1"})
         assert response.status_code == 302
 
@@ -424,5 +424,5 @@ class TestBounds:
         with django_assert_max_num_queries(60):
             response = post(admin_client, ids)
 
-        assert told(response) == ["1000 tasks are tracked now."]
+        assert messages_of(response) == ["1000 tasks are tracked now."]
         assert VideoTask.objects.due().count() == LogEntry.objects.count() == 1_000

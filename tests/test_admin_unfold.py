@@ -23,8 +23,12 @@ pytestmark = [
 
 
 def test_the_list_is_alive(browser: Browser, visit: Callable[..., None], sandbox: Sandbox) -> None:
-    ended = {"status": "SUCCESS", "completed_at": timezone.now(), "delivered_at": timezone.now()}
-    VideoTask.objects.create(task_id="cgt-done", **ended)
+    completed_task = {
+        "status": "SUCCESS",
+        "completed_at": timezone.now(),
+        "delivered_at": timezone.now(),
+    }
+    VideoTask.objects.create(task_id="cgt-done", **completed_task)
     task = VideoTask.objects.track(sandbox.create(run_seconds=0))
     visit("changelist")
     assert browser.text(".octovid-history tbody td") == "1"
@@ -47,5 +51,5 @@ def test_the_page_of_a_task_is_alive_and_acts(
     wait_for(lambda: browser.text(".octovid-status") == "succeeded", 15, "the end")
     assert browser.script("return document.querySelector('video').controls")
 
-    browser.driver.find_element("css selector", "button[value=send_signals_again]").click()
+    browser.driver.find_element("css selector", "button[value=resend_signals]").click()
     wait_for(lambda: "will be sent again" in browser.text("body"), 15, "a message")

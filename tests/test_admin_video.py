@@ -18,7 +18,7 @@ from django.utils.html import escape
 from octovid_django.admin import video
 from octovid_django.exceptions import OctovidConnectionError
 from octovid_django.models import VideoTask
-from tests.gateway import Gateway, resets, says, sends
+from tests.gateway import Gateway, resets, responds, sends
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 SIGNED = "https://cdn.example/video.mp4?Expires=1&Signature=2"
@@ -172,7 +172,7 @@ class TestAtTheGateway:
         return response, b"".join(response.streaming_content)
 
     def test_is_streamed(self, admin_client: Client, gateway: Gateway, task: VideoTask) -> None:
-        gateway.default = says(200, b"mp4" * 100_000, Content_Type="video/mp4", X_Secret="1")
+        gateway.default = responds(200, b"mp4" * 100_000, Content_Type="video/mp4", X_Secret="1")
 
         response, body = self.get(admin_client, task)
 
@@ -187,7 +187,7 @@ class TestAtTheGateway:
     def test_is_streamed_under_asgi_as_it_comes(
         self, admin_user: User, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = says(200, b"mp4" * 100_000, Content_Type="video/mp4")
+        gateway.default = responds(200, b"mp4" * 100_000, Content_Type="video/mp4")
 
         async def get() -> list[bytes]:
             client = AsyncClient()
@@ -203,7 +203,7 @@ class TestAtTheGateway:
     def test_is_streamed_in_parts(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = says(
+        gateway.default = responds(
             206, b"p4", Content_Type="video/mp4", Content_Range="bytes 1-2/3", Accept_Ranges="bytes"
         )
         response, body = self.get(admin_client, task, range="bytes=1-2")
@@ -228,7 +228,7 @@ class TestAtTheGateway:
     def test_of_another_type_than_one_of_a_video_is_not_streamed(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str
     ) -> None:
-        gateway.default = says(200, "<script>alert(1)</script>", Content_Type=kind)
+        gateway.default = responds(200, "<script>alert(1)</script>", Content_Type=kind)
         response = admin_client.get(video_url(task))
 
         assert reason(response) == "What the gateway gives out is no video."
@@ -240,7 +240,7 @@ class TestAtTheGateway:
     def test_has_one_type_of_ours_and_runs_nothing(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str, sent: str
     ) -> None:
-        gateway.default = says(200, b"mp4", Content_Type=kind)
+        gateway.default = responds(200, b"mp4", Content_Type=kind)
         response, _ = self.get(admin_client, task)
 
         assert response["Content-Type"] == sent
@@ -287,7 +287,7 @@ class TestAtTheGateway:
     def test_is_on_a_page_where_the_browser_would_show_it_by_itself(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = says(200, b"mp4", Content_Type="video/mp4")
+        gateway.default = responds(200, b"mp4", Content_Type="video/mp4")
         response = admin_client.get(video_url(task), headers={"accept": "text/html,*/*;q=0.8"})
 
         assert response["Content-Type"].startswith("text/html")
@@ -297,7 +297,7 @@ class TestAtTheGateway:
     def test_may_be_asked_for_its_head_only(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = says(200, b"mp4" * 1_000, Content_Type="video/mp4")
+        gateway.default = responds(200, b"mp4" * 1_000, Content_Type="video/mp4")
         response = admin_client.head(video_url(task))
 
         assert (response.status_code, response.content) == (200, b"")
@@ -306,20 +306,20 @@ class TestAtTheGateway:
     def test_beyond_its_end_is_said_to_be_so(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
-        gateway.default = says(416)
+        gateway.default = responds(416)
 
         assert admin_client.get(video_url(task)).status_code == 416
 
     @pytest.mark.parametrize(
         ("behaviour", "text"),
         [
-            (says(401), "The gateway does not give out the video: it answered 401."),
+            (responds(401), "The gateway does not give out the video: it answered 401."),
             (
-                says(302, Location="https://evil.example/"),
+                responds(302, Location="https://evil.example/"),
                 "The gateway does not give out the video: it answered 302.",
             ),
             (
-                says(200, b"packed", Content_Encoding="gzip", Content_Type="video/mp4"),
+                responds(200, b"packed", Content_Encoding="gzip", Content_Type="video/mp4"),
                 "The gateway does not give out the video: it answered 200.",
             ),
             (resets(), "no answer from the gateway: Connection reset by peer"),

@@ -25,7 +25,6 @@ from octovid_django.client import find_video, open_video, query_task
 from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import (
     OctovidAccountError,
-    OctovidAnswerError,
     OctovidAuthenticationError,
     OctovidBaseURLError,
     OctovidConnectionError,
@@ -33,6 +32,7 @@ from octovid_django.exceptions import (
     OctovidGatewayError,
     OctovidRateLimitError,
     OctovidRedirectError,
+    OctovidResponseError,
     OctovidSettingsError,
     OctovidTaskError,
     OctovidTaskNotFoundError,
@@ -45,18 +45,18 @@ from tests.gateway import (
     TOO_MANY,
     Behaviour,
     Gateway,
-    answer,
     breaks_off,
     breaks_off_between_chunks,
     drips,
     drips_blocks,
-    is_silent,
-    never_ends,
+    never_responds,
+    never_stops,
     repeats,
+    reports,
     resets,
+    responds,
+    responds_packed,
     running_gateway,
-    says,
-    says_unpacked,
     sends,
 )
 
@@ -69,7 +69,7 @@ def key(configure: Configure) -> None:
     configure(API_KEY=KEY)
 
 
-def asked(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
+def polled(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
     """The error that asking a gateway ends with that behaves like this."""
     gateway.default = behaviour
     with pytest.raises(OctovidError) as raised:
@@ -159,7 +159,7 @@ class TestQuestion:
         assert gateway.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
     def test_keeps_no_cookies(self, gateway: Gateway) -> None:
-        gateway.default = says(
+        gateway.default = responds(
             200,
             {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}},
             Set_Cookie="session=1; Path=/",
@@ -188,13 +188,13 @@ class TestQuestion:
 
 class TestAnswer:
     def test_may_be_packed(self, gateway: Gateway) -> None:
-        gateway.default = says_unpacked(4096)
+        gateway.default = responds_packed(4096)
 
-        assert "JSON" in str(asked(gateway, gateway.default)), "blanks: unpacked, but no JSON"
+        assert "JSON" in str(polled(gateway, gateway.default)), "blanks: unpacked, but no JSON"
 
     def test_may_begin_with_a_byte_order_mark(self, gateway: Gateway) -> None:
         body = {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}
-        gateway.default = says(200, b"\xef\xbb\xbf" + json.dumps(body).encode())
+        gateway.default = responds(200, b"\xef\xbb\xbf" + json.dumps(body).encode())
 
         assert query_task("t").status == TaskStatus.QUEUED
 
@@ -210,12 +210,12 @@ class TestAnswer:
         assert query_task("t").status == TaskStatus.QUEUED
 
     def test_has_links_relative_to_the_base_url(self, gateway: Gateway) -> None:
-        gateway.default = answer("SUCCESS", result_url="/v1/videos/t/content")
+        gateway.default = reports("SUCCESS", result_url="/v1/videos/t/content")
 
         assert query_task("t").video_url == f"{gateway.url}/v1/videos/t/content"
 
     def test_that_repeats_the_key_does_not_get_it_stored(self, gateway: Gateway) -> None:
-        gateway.default = answer("FAILURE", fail_reason=f"refused: Bearer {KEY}", seen=[KEY])
+        gateway.default = reports("FAILURE", fail_reason=f"refused: Bearer {KEY}", seen=[KEY])
         snapshot = query_task("t")
 
         assert KEY not in repr(snapshot)
@@ -230,27 +230,27 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         "the gateway does not know this task (task_not_exist)",
     ),
     "other_400": (
-        says(400, {"code": "invalid_request", "message": "what?", "data": None}),
+        responds(400, {"code": "invalid_request", "message": "what?", "data": None}),
         OctovidTaskError,
         "the gateway answered 400 Bad Request: what?",
     ),
     "401": (
-        says(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
+        responds(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
         'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
     ),
     "403": (
-        says(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
+        responds(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
         'the gateway answered 403 Forbidden: no quota. Check OCTOVID["API_KEY"] and its quota',
     ),
     "401_string": (
-        says(401, {"error": "no key"}),
+        responds(401, {"error": "no key"}),
         OctovidAuthenticationError,
         'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
     ),
     "403_html": (
-        says(403, HTML),
+        responds(403, HTML),
         OctovidAuthenticationError,
         (
             "the gateway answered 403 Forbidden. "
@@ -258,7 +258,7 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         ),
     ),
     "403_challenge": (
-        says(403, "<html><title>Just a moment...</title>", cf_mitigated="challenge"),
+        responds(403, "<html><title>Just a moment...</title>", cf_mitigated="challenge"),
         OctovidAuthenticationError,
         (
             "the gateway answered 403 Forbidden: a challenge page of the proxy in front of it, "
@@ -267,7 +267,7 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         ),
     ),
     "403_problem": (
-        says(403, {"type": "about:blank", "title": "Error 1020: Access denied", "status": 403}),
+        responds(403, {"type": "about:blank", "title": "Error 1020: Access denied", "status": 403}),
         OctovidAuthenticationError,
         (
             "the gateway answered 403 Forbidden: Error 1020: Access denied. "
@@ -275,12 +275,12 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         ),
     ),
     "429_problem": (
-        says(429, {"title": "Error 1015", "status": 429, "detail": "You are rate-limited."}),
+        responds(429, {"title": "Error 1015", "status": 429, "detail": "You are rate-limited."}),
         OctovidRateLimitError,
         "the gateway answered 429 Too Many Requests: You are rate-limited.",
     ),
     "503_challenge": (
-        says(503, "<html>Checking your browser"),
+        responds(503, "<html>Checking your browser"),
         OctovidGatewayError,
         (
             "the gateway answered 503 Service Unavailable: a challenge page of the proxy in front "
@@ -288,12 +288,12 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         ),
     ),
     "404": (
-        says(404, {"error": {"message": "Invalid URL", "type": "invalid_request_error"}}),
+        responds(404, {"error": {"message": "Invalid URL", "type": "invalid_request_error"}}),
         OctovidBaseURLError,
         'the gateway answered 404 Not Found: Invalid URL. Check OCTOVID["BASE_URL"]',
     ),
     "404_html": (
-        says(404, HTML),
+        responds(404, HTML),
         OctovidBaseURLError,
         'the gateway answered 404 Not Found. Check OCTOVID["BASE_URL"]',
     ),
@@ -303,71 +303,75 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         "the gateway answered 429 Too Many Requests: slow down",
     ),
     "429_empty": (
-        says(429),
+        responds(429),
         OctovidRateLimitError,
         "the gateway answered 429 Too Many Requests",
     ),
     "500": (
-        says(500, {"code": "get_task_failed", "message": "db is busy", "data": None}),
+        responds(500, {"code": "get_task_failed", "message": "db is busy", "data": None}),
         OctovidGatewayError,
         "the gateway answered 500 Internal Server Error: db is busy",
     ),
     "502": (BROKEN, OctovidGatewayError, "the gateway answered 502 Bad Gateway"),
-    "503": (says(503, HTML), OctovidGatewayError, "the gateway answered 503 Service Unavailable"),
-    "504": (says(504, HTML), OctovidGatewayError, "the gateway answered 504 Gateway Timeout"),
+    "503": (
+        responds(503, HTML),
+        OctovidGatewayError,
+        "the gateway answered 503 Service Unavailable",
+    ),
+    "504": (responds(504, HTML), OctovidGatewayError, "the gateway answered 504 Gateway Timeout"),
     **{
         str(status): (
-            says(status, HTML),
+            responds(status, HTML),
             OctovidGatewayError,
             f"the gateway answered {status} (not a standard status)",
         )
         for status in range(520, 525)
     },
     "redirect": (
-        says(302, Location="https://evil.example/?token=1"),
+        responds(302, Location="https://evil.example/?token=1"),
         OctovidRedirectError,
         "the gateway answered 302 Found, pointing at https://evil.example. It was not followed",
     ),
     "redirect_nowhere": (
-        says(307, Location="https://[::1"),
+        responds(307, Location="https://[::1"),
         OctovidRedirectError,
         "the gateway answered 307 Temporary Redirect. It was not followed",
     ),
-    "html": (says(200, HTML), OctovidAnswerError, "the gateway's answer is not JSON"),
-    "empty": (says(200), OctovidAnswerError, "the gateway's answer is not JSON"),
+    "html": (responds(200, HTML), OctovidResponseError, "the gateway's answer is not JSON"),
+    "empty": (responds(200), OctovidResponseError, "the gateway's answer is not JSON"),
     "invalid_utf8": (
-        says(200, b'{"a": "\xff"}'),
-        OctovidAnswerError,
+        responds(200, b'{"a": "\xff"}'),
+        OctovidResponseError,
         "the gateway's answer is not JSON",
     ),
     "deep_nesting": (
-        says(200, b"[" * 100_000),
-        OctovidAnswerError,
+        responds(200, b"[" * 100_000),
+        OctovidResponseError,
         "the gateway's response is nested too deeply",
     ),
     "too_many_values": (
-        says(200, b"[" + b"0," * 100_000 + b"0]"),
-        OctovidAnswerError,
+        responds(200, b"[" + b"0," * 100_000 + b"0]"),
+        OctovidResponseError,
         "the gateway's response has too many values",
     ),
     "too_much_text": (
-        says(200, b" " * 600_000),
-        OctovidAnswerError,
+        responds(200, b" " * 600_000),
+        OctovidResponseError,
         "the gateway's response is larger than 524288 bytes, long strings aside",
     ),
     "502_with_too_many_values": (
-        says(502, b"," * 100_000),
+        responds(502, b"," * 100_000),
         OctovidGatewayError,
         "the gateway answered 502 Bad Gateway",
     ),
     "array": (
-        says(200, []),
-        OctovidAnswerError,
+        responds(200, []),
+        OctovidResponseError,
         "the gateway answered with a JSON array, not an object",
     ),
     "error_with_200": (
-        says(200, {"code": "get_task_failed", "message": "db is busy", "data": None}),
-        OctovidAnswerError,
+        responds(200, {"code": "get_task_failed", "message": "db is busy", "data": None}),
+        OctovidResponseError,
         "the gateway answered with the error get_task_failed: db is busy",
     ),
     "reset": (
@@ -401,7 +405,7 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         "no answer from the gateway: BadStatusLine",
     ),
     "not_the_packing_it_says": (
-        says(200, b"plain", Content_Encoding="gzip"),
+        responds(200, b"plain", Content_Encoding="gzip"),
         OctovidConnectionError,
         "no answer from the gateway: the answer cannot be unpacked",
     ),
@@ -414,15 +418,15 @@ class TestErrors:
     @pytest.mark.parametrize("name", ERRORS)
     def test_have_their_own_kind_and_say_what_happened(self, gateway: Gateway, name: str) -> None:
         behaviour, kind, message = ERRORS[name]
-        error = asked(gateway, behaviour)
+        error = polled(gateway, behaviour)
 
         assert str(error) == message
         assert type(error) is kind
 
     def test_are_followed_by_answers(self, gateway: Gateway) -> None:
-        for behaviour in (resets(), breaks_off(), BROKEN, says(200, HTML)):
-            asked(gateway, behaviour)
-            gateway.default = answer("QUEUED")
+        for behaviour in (resets(), breaks_off(), BROKEN, responds(200, HTML)):
+            polled(gateway, behaviour)
+            gateway.default = reports("QUEUED")
             assert query_task("t").status == TaskStatus.QUEUED
 
     def test_of_a_gateway_that_is_not_there(self, configure: Configure) -> None:
@@ -443,7 +447,7 @@ class TestErrors:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirect_is_never_followed(self, gateway: Gateway, status: int) -> None:
         with running_gateway() as other:
-            asked(gateway, says(status, Location=f"{other.url}/v1/video/generations/t"))
+            polled(gateway, responds(status, Location=f"{other.url}/v1/video/generations/t"))
 
             assert other.requests == []
 
@@ -460,7 +464,7 @@ class TestErrors:
 
 class TestRetryAfter:
     def read(self, gateway: Gateway, value: str) -> timedelta | None:
-        error = asked(gateway, says(429, Retry_After=value))
+        error = polled(gateway, responds(429, Retry_After=value))
         assert isinstance(error, OctovidRateLimitError)
         return error.retry_after
 
@@ -480,7 +484,7 @@ class TestRetryAfter:
         assert self.read(gateway, value.encode().decode("latin-1")) is None
 
     def test_may_be_absent(self, gateway: Gateway) -> None:
-        error = asked(gateway, TOO_MANY)
+        error = polled(gateway, TOO_MANY)
         assert isinstance(error, OctovidRateLimitError)
         assert error.retry_after is None
 
@@ -525,7 +529,7 @@ class TestDeadline:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            is_silent(),
+            never_responds(),
             drips(OK * 10),
             drips(b" " * 10_000, after=OK),
             drips((), after=OK + b'{"code":'),
@@ -538,7 +542,7 @@ class TestDeadline:
         ids=["silence", "headers", "body", "half_a_body", "endless_headers", "chunks"],
     )
     def test_ends_the_wait(self, gateway: Gateway, behaviour: Behaviour) -> None:
-        error = asked(gateway, behaviour)
+        error = polled(gateway, behaviour)
 
         assert type(error) is OctovidTimeoutError
         assert str(error) == "no whole answer from the gateway within 0.5 s"
@@ -553,7 +557,7 @@ class TestDeadline:
             resolve(monkeypatch, [f"127.0.0.{number}" for number in range(2, 8)])
             configure(BASE_URL=f"http://gateway.example:{port}")
             started_at = time.monotonic()
-            error = asked(gateway, answer("QUEUED"))
+            error = polled(gateway, reports("QUEUED"))
             assert type(error) is OctovidTimeoutError
             assert time.monotonic() - started_at < 2, "six times 0.5 s would be 3"
 
@@ -562,35 +566,35 @@ class TestDeadline:
 
     def test_is_anew_for_every_question(self, gateway: Gateway) -> None:
         for _ in range(2):
-            asked(gateway, is_silent())
-            gateway.default = answer("QUEUED")
+            polled(gateway, never_responds())
+            gateway.default = reports("QUEUED")
             query_task("t")
 
 
 class TestSizeLimit:
     @pytest.fixture(autouse=True)
     def limit(self, configure: Configure, key: None) -> None:
-        configure(MAX_ANSWER_BYTES=100_000)
+        configure(MAX_RESPONSE_BYTES=100_000)
 
     @pytest.mark.parametrize(
         "behaviour",
         [
-            says(200, b" " * 100_001),
-            says_unpacked(50_000_000),
-            never_ends(),
-            says(500, b" " * 10**6),
+            responds(200, b" " * 100_001),
+            responds_packed(50_000_000),
+            never_stops(),
+            responds(500, b" " * 10**6),
         ],
         ids=["body", "unpacked", "endless", "error"],
     )
     def test_ends_the_reading(self, gateway: Gateway, behaviour: Behaviour) -> None:
-        error = asked(gateway, behaviour)
+        error = polled(gateway, behaviour)
 
-        assert type(error) is OctovidAnswerError
+        assert type(error) is OctovidResponseError
         assert str(error) == "the gateway's answer is larger than 100000 bytes"
 
     def test_is_not_met_by_an_answer_that_fits(self, gateway: Gateway) -> None:
         body = json.dumps({"code": "success", "data": {"task_id": "t", "status": "QUEUED"}})
-        gateway.default = says(200, body.ljust(100_000))
+        gateway.default = responds(200, body.ljust(100_000))
 
         assert query_task("t").status == TaskStatus.QUEUED
 
@@ -598,7 +602,7 @@ class TestSizeLimit:
 class TestSecrets:
     @pytest.mark.parametrize("name", ERRORS)
     def test_stay_out_of_errors(self, gateway: Gateway, name: str) -> None:
-        error = asked(gateway, ERRORS[name][0])
+        error = polled(gateway, ERRORS[name][0])
 
         for text in (str(error), repr(error), *traceback.format_exception(error)):
             assert KEY not in text
@@ -608,7 +612,7 @@ class TestSecrets:
         link = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
         message = f"Bearer {KEY} may not\nsee {link}\x00" + "!" * 10_000
         body: dict[str, Any] = {"code": "bad", "message": message, "error": {"message": message}}
-        text = str(asked(gateway, says(status, body)))
+        text = str(polled(gateway, responds(status, body)))
 
         assert KEY not in text
         assert "5ec4e7" not in text
@@ -625,7 +629,7 @@ class TestVideo:
         return f"{gateway.url}/v1/videos/t/content"
 
     def test_is_opened_with_the_key(self, gateway: Gateway, link: str) -> None:
-        gateway.default = says(206, b"mp4", Content_Type="video/mp4")
+        gateway.default = responds(206, b"mp4", Content_Type="video/mp4")
         with open_video(link, "bytes=0-2") as video:
             assert (video.status_code, video.content_length) == (206, 3)
             assert b"".join(video.iter_content(2)) == b"mp4"
@@ -637,7 +641,7 @@ class TestVideo:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            is_silent(),
+            never_responds(),
             drips(OK * 10),
             drips(b"X-Header: 1\r\n" * 1_000, after=b"HTTP/1.1 200 OK\r\n"),
             drips(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000),
@@ -741,7 +745,7 @@ class TestFoundVideo:
 
     @pytest.mark.parametrize("status", [200, 206])
     def test_is_one_byte_of_a_video_with_the_key(self, gateway: Gateway, status: int) -> None:
-        gateway.default = says(status, b"\0", Content_Type="Video/MP4")
+        gateway.default = responds(status, b"\0", Content_Type="Video/MP4")
 
         assert find_video("a/b") == f"{gateway.url}/prefix/v1/videos/a%2Fb/content"
 
@@ -759,15 +763,15 @@ class TestFoundVideo:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            says(200, {"code": "success", "data": None}, Content_Type="application/json"),
-            says(200, "<html>", Content_Type="text/html"),
-            says(200, b"", Content_Type="video/mp4"),
-            says(200, b"\0"),
-            says(206, b"\0", Content_Type="video/mp4", Content_Encoding="gzip"),
-            says(302, Location="https://cdn.example/v.mp4", Content_Type="video/mp4"),
-            says(404, b"no", Content_Type="video/mp4"),
-            says(416, b"", Content_Type="video/mp4"),
-            *(says(status, {"error": {"message": "no"}}) for status in (400, 401, 402, 403)),
+            responds(200, {"code": "success", "data": None}, Content_Type="application/json"),
+            responds(200, "<html>", Content_Type="text/html"),
+            responds(200, b"", Content_Type="video/mp4"),
+            responds(200, b"\0"),
+            responds(206, b"\0", Content_Type="video/mp4", Content_Encoding="gzip"),
+            responds(302, Location="https://cdn.example/v.mp4", Content_Type="video/mp4"),
+            responds(404, b"no", Content_Type="video/mp4"),
+            responds(416, b"", Content_Type="video/mp4"),
+            *(responds(status, {"error": {"message": "no"}}) for status in (400, 401, 402, 403)),
         ],
     )
     def test_is_none_where_anything_else_is_answered(
@@ -781,7 +785,16 @@ class TestFoundVideo:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            *(BROKEN, TOO_MANY, is_silent(), resets(), says(408), says(425), says(503), says(520)),
+            *(
+                BROKEN,
+                TOO_MANY,
+                never_responds(),
+                resets(),
+                responds(408),
+                responds(425),
+                responds(503),
+                responds(520),
+            ),
             drips((), after=b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"),
         ],
     )
@@ -817,4 +830,4 @@ class TestProxy:
         assert request.line == "GET http://gateway.example/v1/video/generations/t HTTP/1.1"
 
     def test_has_no_more_time(self, gateway: Gateway) -> None:
-        assert type(asked(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError
+        assert type(polled(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError

@@ -321,7 +321,7 @@ class TestStatus:
 
     def test_tells_the_times_of_the_gateway(self) -> None:
         state = gateway_state()
-        state.last_tick_at = state.last_answer_at = NOW
+        state.last_run_at = state.last_response_at = NOW
         state.save()
 
         lines = run("octovid_status").splitlines()
@@ -352,14 +352,14 @@ class TestStatus:
     def test_as_json_is_for_programs(self) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="QUEUED")
         state = gateway_state()
-        state.last_tick_at = NOW
+        state.last_run_at = NOW
         state.save()
 
         assert json.loads(run("octovid_status", "--json")) == {
             "tasks": {"QUEUED": 1},
             "undelivered": 0,
-            "last_tick_at": "2026-04-12T16:35:00+00:00",
-            "last_answer_at": None,
+            "last_run_at": "2026-04-12T16:35:00+00:00",
+            "last_response_at": None,
             "paused_until": None,
             "problems": [],
         }

@@ -22,7 +22,7 @@ from octovid_django.deadline import (
     paced,
 )
 from octovid_django.exceptions import OctovidConnectionError
-from tests.gateway import Behaviour, Gateway, repeats, running_gateway, says, sends
+from tests.gateway import Behaviour, Gateway, repeats, responds, running_gateway, sends
 
 KEY = "sk-0123456789abcdef"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -148,8 +148,8 @@ class TestLogs:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            says(200, b"mp4"),
-            says(302, Location="https://cdn.example/?X-Signature=5ec4e7"),
+            responds(200, b"mp4"),
+            responds(302, Location="https://cdn.example/?X-Signature=5ec4e7"),
             sends(OK + b"Content-Length: 3\r\nnot a header\r\n\r\nmp4"),
             sends(OK + b": nameless\r\nContent-Length: 3\r\n\r\nmp4"),
             sends(b""),
@@ -189,7 +189,7 @@ class TestLogs:
         self, gateway: Gateway, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        gateway.default = says(200, b"mp4")
+        gateway.default = responds(200, b"mp4")
         with open_video(gateway.url + self.LINK):
             requests.get(gateway.url + "/of-the-site?a=b", timeout=5)
 

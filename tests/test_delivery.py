@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from django_q.exceptions import TimeoutException
 
-from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver, send_again
+from octovid_django.delivery import MAX_ATTEMPTS, Deliveries, deliver, resend
 from octovid_django.models import VideoTask
 from octovid_django.signals import video_completed, video_failed, video_succeeded
 from tests.broker import take_messages
@@ -28,7 +28,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
         yield coordinates
 
 
-def ended(status: str = "SUCCESS", **values: Any) -> VideoTask:
+def completed_task(status: str = "SUCCESS", **values: Any) -> VideoTask:
     """A task whose end has just been written, and not been delivered."""
     number = VideoTask.objects.count()
     defaults = {"task_id": f"t{number}", "completed_at": NOW, "next_delivery_at": NOW}
@@ -63,7 +63,7 @@ class TestOneEnd:
     def test_sends_the_signal_of_its_outcome_and_then_completed(
         self, received: Received, status: str, signals: list[str]
     ) -> None:
-        task = ended(status)
+        task = completed_task(status)
 
         assert deliver(task.pk)
 
@@ -73,22 +73,22 @@ class TestOneEnd:
         assert (task.delivered_at, task.next_delivery_at) == (NOW, None)
 
     def test_is_delivered_once_however_often_it_is_asked_for(self, received: Received) -> None:
-        task = ended()
+        task = completed_task()
 
         assert [deliver(task.pk), deliver(task.pk)] == [True, False]
         assert len(received) == 2
 
     def test_is_not_delivered_by_two_at_once(self, received: Received) -> None:
-        task = ended()
+        task = completed_task()
 
-        def deliver_again(**_: Any) -> None:
+        def retry_delivery(**_: Any) -> None:
             assert not deliver(task.pk)
 
-        video_succeeded.connect(deliver_again)
+        video_succeeded.connect(retry_delivery)
         try:
             assert deliver(task.pk)
         finally:
-            video_succeeded.disconnect(deliver_again)
+            video_succeeded.disconnect(retry_delivery)
         assert len(received) == 2
 
     def test_of_a_task_that_has_not_ended_is_not_sent(self, received: Received) -> None:
@@ -98,7 +98,7 @@ class TestOneEnd:
         assert not received
 
     def test_of_a_deleted_task_is_nobodys(self, received: Received) -> None:
-        task = ended()
+        task = completed_task()
         pk = task.pk
         task.delete()
 
@@ -106,7 +106,7 @@ class TestOneEnd:
         assert not received
 
     def test_may_be_of_a_task_that_a_receiver_deletes(self) -> None:
-        task = ended()
+        task = completed_task()
 
         def delete(task: VideoTask, **_: Any) -> None:
             task.delete()
@@ -173,7 +173,7 @@ class TestReceiverThatRaises:
 
         video_succeeded.connect(first)
         try:
-            assert not deliver(ended().pk)
+            assert not deliver(completed_task().pk)
         finally:
             video_succeeded.disconnect(first)
         assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
@@ -182,7 +182,7 @@ class TestReceiverThatRaises:
         self, clock: time_machine.Coordinates, raising: Any
     ) -> None:
         raising.error = RuntimeError("no shelf\nleft for https://cdn.example/v.mp4?sig=secret")
-        task = ended()
+        task = completed_task()
         deliver(task.pk)
         task.refresh_from_db()
 
@@ -194,7 +194,7 @@ class TestReceiverThatRaises:
     def test_is_called_again_with_growing_pauses_and_then_given_up(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
-        task = ended()
+        task = completed_task()
         pauses = []
         while True:
             deliver(task.pk)
@@ -213,7 +213,7 @@ class TestReceiverThatRaises:
     def test_that_recovers_gets_the_end_with_its_attempt(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
-        task = ended()
+        task = completed_task()
         deliver(task.pk)
         raising.error = None
         clock.shift(15)
@@ -225,7 +225,7 @@ class TestReceiverThatRaises:
         assert (task.delivery_error, task.next_delivery_at) == ("", None)
 
     def test_may_be_an_object(self, clock: time_machine.Coordinates, received: Received) -> None:
-        task = ended()
+        task = completed_task()
 
         def call(**_: Any) -> None:
             int("nothing")
@@ -244,7 +244,7 @@ class TestReceiverThatRaises:
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         raising.error = SystemExit("timeout")
-        task = ended()
+        task = completed_task()
 
         assert not deliver(task.pk)
 
@@ -269,7 +269,7 @@ class TestReceiverThatRaises:
         def leave(**_: Any) -> None:
             raise error
 
-        task = ended()
+        task = completed_task()
         video_succeeded.connect(leave)
         try:
             assert not deliver(task.pk)
@@ -299,7 +299,7 @@ class TestKilledWorker:
     def test_leaves_an_end_that_falls_due_again(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        task = ended()
+        task = completed_task()
         self.killed(task)
 
         assert not deliver(task.pk), "the lease of the killed worker holds"
@@ -311,7 +311,7 @@ class TestKilledWorker:
     def test_is_told_on_the_row_from_the_next_attempt_on(
         self, clock: time_machine.Coordinates
     ) -> None:
-        task = ended()
+        task = completed_task()
         self.killed(task)
         clock.move_to(task.next_delivery_at)
         self.killed(task)
@@ -325,7 +325,7 @@ class TestKilledWorker:
     def test_is_given_up_after_as_many_attempts_as_any(
         self, clock: time_machine.Coordinates
     ) -> None:
-        task = ended()
+        task = completed_task()
         for _ in range(MAX_ATTEMPTS):
             self.killed(task)
             clock.move_to(task.next_delivery_at)
@@ -341,9 +341,11 @@ class TestAgain:
     def test_begins_a_new_row_of_attempts(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
-        task = ended(delivery_attempts=5, next_delivery_at=None, delivery_error="no shelf left")
+        task = completed_task(
+            delivery_attempts=5, next_delivery_at=None, delivery_error="no shelf left"
+        )
 
-        assert send_again([task.pk]) == 1
+        assert resend([task.pk]) == 1
         for attempt in range(6, 11):
             task.refresh_from_db()
             clock.move_to(task.next_delivery_at)
@@ -356,19 +358,19 @@ class TestAgain:
     def test_of_what_is_on_its_way_is_done_once(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        task = ended(delivery_attempts=1, delivered_at=NOW, next_delivery_at=None)
+        task = completed_task(delivery_attempts=1, delivered_at=NOW, next_delivery_at=None)
         pressed = []
 
-        def press_again(**_: Any) -> None:
-            pressed.append(send_again([task.pk]))
+        def press_resend(**_: Any) -> None:
+            pressed.append(resend([task.pk]))
             assert not deliver(task.pk), "another worker finds nothing to do"
 
-        video_completed.connect(press_again)
+        video_completed.connect(press_resend)
         try:
-            assert send_again([task.pk]) == 1
+            assert resend([task.pk]) == 1
             assert deliver(task.pk)
         finally:
-            video_completed.disconnect(press_again)
+            video_completed.disconnect(press_resend)
 
         assert pressed == [1]
         task.refresh_from_db()
@@ -378,7 +380,7 @@ class TestAgain:
     def test_leaves_what_has_not_ended(self, clock: time_machine.Coordinates) -> None:
         task = VideoTask.objects.create(task_id="running")
 
-        assert send_again([task.pk]) == 0
+        assert resend([task.pk]) == 0
         task.refresh_from_db()
         assert task.next_delivery_at is None
 
@@ -393,7 +395,7 @@ class TestWaiting:
     def test_for_a_worker_for_a_few_seconds_is_ended_by_the_tick(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        ended()
+        completed_task()
         deliveries = Deliveries()
 
         self.run(deliveries)
@@ -409,7 +411,7 @@ class TestWaiting:
     def test_again_after_a_failure_is_offered_to_a_worker_first(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        task = ended(delivery_attempts=1, next_delivery_at=NOW - timedelta(minutes=1))
+        task = completed_task(delivery_attempts=1, next_delivery_at=NOW - timedelta(minutes=1))
         deliveries = Deliveries()
 
         self.run(deliveries)
@@ -424,7 +426,7 @@ class TestWaiting:
     def test_since_a_host_whose_clock_is_ahead_saw_it_is_ended_seconds_later(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        task = ended(next_delivery_at=NOW + timedelta(seconds=5), completed_at=NOW)
+        task = completed_task(next_delivery_at=NOW + timedelta(seconds=5), completed_at=NOW)
 
         assert not deliver(task.pk), "the message comes before its time by this host's clock"
         clock.shift(8)
@@ -435,14 +437,14 @@ class TestWaiting:
     def test_starts_nothing_when_its_time_is_over(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
-        ended(next_delivery_at=NOW - timedelta(minutes=1))
+        completed_task(next_delivery_at=NOW - timedelta(minutes=1))
 
         self.run(Deliveries(), 0)
         assert not received
 
     def test_goes_oldest_first(self, clock: time_machine.Coordinates, received: Received) -> None:
-        younger = ended(next_delivery_at=NOW - timedelta(minutes=1))
-        older = ended(next_delivery_at=NOW - timedelta(minutes=2))
+        younger = completed_task(next_delivery_at=NOW - timedelta(minutes=1))
+        older = completed_task(next_delivery_at=NOW - timedelta(minutes=2))
 
         self.run(Deliveries())
         assert [arguments["task"] for _, arguments in received[::2]] == [older, younger]
@@ -454,6 +456,6 @@ def test_failed_has_no_part_in_success(received: Received) -> None:
 
     video_failed.connect(never)
     try:
-        assert deliver(ended(next_delivery_at=datetime.now(timezone.utc)).pk)
+        assert deliver(completed_task(next_delivery_at=datetime.now(timezone.utc)).pk)
     finally:
         video_failed.disconnect(never)

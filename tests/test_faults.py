@@ -24,17 +24,17 @@ from octovid_django.refresh import RefreshSummary, refresh_due
 from tests.gateway import (
     Behaviour,
     Gateway,
-    answer,
     breaks_off,
     breaks_off_between_chunks,
     drips,
-    is_silent,
-    never_ends,
+    never_responds,
+    never_stops,
     repeats,
+    reports,
     resets,
+    responds,
+    responds_packed,
     running_gateway,
-    says,
-    says_unpacked,
     sends,
     success,
     unpacks_to_a_gigabyte,
@@ -46,9 +46,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 KEY = "sk-0123456789abcdef"
 SIGNATURE = "5ec4e7"
-SAID = f"no\x00 \ud83c \x1b[31mBearer {KEY}\nhttps://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
+ECHO = f"no\x00 \ud83c \x1b[31mBearer {KEY}\nhttps://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
 """What no gateway should say, and no database, log or terminal take as it is."""
-HTML = f"<html><body><h1>{SAID}</h1></body></html>".encode("utf-8", "surrogatepass")
+HTML = f"<html><body><h1>{ECHO}</h1></body></html>".encode("utf-8", "surrogatepass")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 IDS = ("t0", "t1", "t2", "t3")
 
@@ -56,7 +56,7 @@ IDS = ("t0", "t1", "t2", "t3")
 THE_ROWS_UNTIL_A_SECOND = {"403", "404", "404_html"}
 
 
-def new_api_error(message: str = SAID) -> dict[str, Any]:
+def new_api_error(message: str = ECHO) -> dict[str, Any]:
     return {"error": {"message": message, "type": "new_api_error", "code": ""}}
 
 
@@ -67,11 +67,11 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
     "half_a_body": (breaks_off(), "the answer broke off"),
     "half_a_chunk": (breaks_off_between_chunks(), "the answer broke off"),
     "half_a_head": (sends(b"HTTP/1.1 200 OK\r\nContent-"), "the gateway's answer is not JSON"),
-    "silence": (is_silent(), "no whole answer from the gateway within 0.5 s"),
+    "silence": (never_responds(), "no whole answer from the gateway within 0.5 s"),
     "silence_amid_the_answer": (drips((), after=OK + b'{"code":'), "no whole answer"),
     "byte_by_byte": (drips(b" " * 10_000, after=OK), "no whole answer"),
     "a_head_byte_by_byte": (drips(OK * 100), "no whole answer"),
-    "body_without_end": (never_ends(), "larger than 100000 bytes"),
+    "body_without_end": (never_stops(), "larger than 100000 bytes"),
     "headers_without_end": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no answer"),
     "a_header_without_end": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no answer"),
     "interim_answers_without_end": (
@@ -79,104 +79,110 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
         "no answer from the gateway",
     ),
     "a_gigabyte_in_gzip": (unpacks_to_a_gigabyte(), "larger than 100000 bytes"),
-    "gzip_in_gzip": (says_unpacked(50_000, times=2), "packed in a way that nobody asked for"),
+    "gzip_in_gzip": (responds_packed(50_000, times=2), "packed in a way that nobody asked for"),
     "packed_in_an_unknown_way": (
-        says(200, b"(", Content_Encoding="zstd"),
+        responds(200, b"(", Content_Encoding="zstd"),
         "packed in a way that nobody asked for",
     ),
     "not_the_packing_it_says": (
-        says(200, HTML, Content_Encoding="gzip"),
+        responds(200, HTML, Content_Encoding="gzip"),
         "the answer cannot be unpacked",
     ),
     "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no answer from the gateway"),
-    "html_without_its_type": (says(200, HTML), "the gateway's answer is not JSON"),
-    "403": (says(403, new_api_error()), "answered 403 Forbidden: no"),
-    "404": (says(404, new_api_error()), "answered 404 Not Found: no"),
-    "404_html": (says(404, HTML, Content_Type="text/html"), "answered 404 Not Found."),
+    "html_without_its_type": (responds(200, HTML), "the gateway's answer is not JSON"),
+    "403": (responds(403, new_api_error()), "answered 403 Forbidden: no"),
+    "404": (responds(404, new_api_error()), "answered 404 Not Found: no"),
+    "404_html": (responds(404, HTML, Content_Type="text/html"), "answered 404 Not Found."),
     "404_of_the_task": (
-        says(404, {"code": None, "message": SAID, "param": "task_id", "type": "invalid"}),
+        responds(404, {"code": None, "message": ECHO, "param": "task_id", "type": "invalid"}),
         "the gateway does not know this task",
     ),
-    "empty": (says(200), "the gateway's answer is not JSON"),
-    "invalid_utf8": (says(200, b'{"code": "\xff"}'), "the gateway's answer is not JSON"),
-    "half_a_json": (says(200, b'{"code": "suc'), "the gateway's answer is not JSON"),
-    "deep_nesting": (says(200, b'{"data":' * 12_000), "the gateway's response is nested too deep"),
-    "many_values": (says(200, b"[" + b"0," * 49_000 + b"0]"), "response has too many values"),
-    "number_of_a_million_digits": (says(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
-    "array": (says(200, [SAID]), "the gateway answered with a JSON array, not an object"),
-    "string": (says(200, json.dumps(SAID)), "a JSON string, not an object"),
-    "json-null": (says(200, "null"), "a JSON null, not an object"),
-    "no_task": (says(200, {}), "the gateway answered with no task: without a reason"),
-    "an_error_that_is_ok": (says(200, {"code": "bad", "message": SAID}), "with the error bad: no"),
-    "an_error_in_its_code": (says(200, {"code": SAID, "message": ""}), "with the error no"),
+    "empty": (responds(200), "the gateway's answer is not JSON"),
+    "invalid_utf8": (responds(200, b'{"code": "\xff"}'), "the gateway's answer is not JSON"),
+    "half_a_json": (responds(200, b'{"code": "suc'), "the gateway's answer is not JSON"),
+    "deep_nesting": (
+        responds(200, b'{"data":' * 12_000),
+        "the gateway's response is nested too deep",
+    ),
+    "many_values": (responds(200, b"[" + b"0," * 49_000 + b"0]"), "response has too many values"),
+    "number_of_a_million_digits": (responds(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
+    "array": (responds(200, [ECHO]), "the gateway answered with a JSON array, not an object"),
+    "string": (responds(200, json.dumps(ECHO)), "a JSON string, not an object"),
+    "json-null": (responds(200, "null"), "a JSON null, not an object"),
+    "no_task": (responds(200, {}), "the gateway answered with no task: without a reason"),
+    "an_error_that_is_ok": (
+        responds(200, {"code": "bad", "message": ECHO}),
+        "with the error bad: no",
+    ),
+    "an_error_in_its_code": (responds(200, {"code": ECHO, "message": ""}), "with the error no"),
     "unknown_task": (
-        says(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
+        responds(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
         "the gateway does not know this task (task_not_exist)",
     ),
-    "other_400": (says(400, {"code": "bad", "message": SAID}), "answered 400 Bad Request: no"),
+    "other_400": (responds(400, {"code": "bad", "message": ECHO}), "answered 400 Bad Request: no"),
     "500": (
-        says(500, {"code": "get_task_failed", "message": SAID, "data": None}),
+        responds(500, {"code": "get_task_failed", "message": ECHO, "data": None}),
         "answered 500 Internal Server Error: no",
     ),
     **{
-        f"{status}_html": (says(status, HTML, Content_Type="text/html"), f"answered {status} ")
+        f"{status}_html": (responds(status, HTML, Content_Type="text/html"), f"answered {status} ")
         for status in (502, 503, 504, *range(520, 525))
     },
-    "an_unheard_of_status": (says(999, HTML), "answered 999 "),
+    "an_unheard_of_status": (responds(999, HTML), "answered 999 "),
     "redirect": (
-        says(302, Location=f"https://{KEY}.example/?key={KEY}"),
+        responds(302, Location=f"https://{KEY}.example/?key={KEY}"),
         "pointing at https://***.example. It was not followed",
     ),
 }
 """Faults by which a row is asked again later: what the gateway does, and what the row then says."""
 
 EVERYONES: dict[str, tuple[Behaviour, str, int]] = {
-    "401": (says(401, new_api_error()), "answered 401 Unauthorized: no", 15),
-    "402": (says(402, new_api_error()), "answered 402 Payment Required: no", 15),
-    "page": (says(200, HTML, Content_Type="text/html"), "answered 200 with a page", 15),
+    "401": (responds(401, new_api_error()), "answered 401 Unauthorized: no", 15),
+    "402": (responds(402, new_api_error()), "answered 402 Payment Required: no", 15),
+    "page": (responds(200, HTML, Content_Type="text/html"), "answered 200 with a page", 15),
     "challenge": (
-        says(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
+        responds(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
         "page of the proxy",
         15,
     ),
-    "403_html": (says(403, HTML, Content_Type="text/html"), "answered 403 Forbidden.", 15),
-    "404": (says(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
-    "429": (says(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
-    "429_empty": (says(429), "answered 429 Too Many Requests", 15),
-    "429_for_so_long": (says(429, Retry_After="77"), "answered 429", 77),
+    "403_html": (responds(403, HTML, Content_Type="text/html"), "answered 403 Forbidden.", 15),
+    "404": (responds(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
+    "429": (responds(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
+    "429_empty": (responds(429), "answered 429 Too Many Requests", 15),
+    "429_for_so_long": (responds(429, Retry_After="77"), "answered 429", 77),
     "429_until_then": (
-        says(429, Retry_After="Sun, 12 Apr 2026 16:36:00 GMT"),
+        responds(429, Retry_After="Sun, 12 Apr 2026 16:36:00 GMT"),
         "answered 429",
         60,
     ),
-    "429_in_nonsense": (says(429, Retry_After="soon"), "answered 429", 15),
+    "429_in_nonsense": (responds(429, Retry_After="soon"), "answered 429", 15),
 }
 """The account's trouble: what the gateway does, the pause's reason and its seconds."""
 
 BIG = 2**70
 TOLERATED: dict[str, Behaviour] = {
-    "wrong_content_type": says(
+    "wrong_content_type": responds(
         200,
         {"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS", "progress": "50%"}},
         Content_Type="text/html",
     ),
-    "numbers_beyond_64_bits": answer(
+    "numbers_beyond_64_bits": reports(
         "IN_PROGRESS",
         progress=50,
         submit_time=BIG,
         quota=-BIG,
         data={"duration": BIG, "usage": {"total_tokens": BIG}, "seed": 10**400, "cost": 1e308},
     ),
-    "numbers_that_are_none": says(
+    "numbers_that_are_none": responds(
         200,
         '{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS", "progress": 50,'
         ' "finish_time": NaN, "data": {"duration": Infinity, "seed": -1e999}}}',
     ),
-    "text_that_databases_refuse": answer(
+    "text_that_databases_refuse": reports(
         "IN_PROGRESS",
         progress="50%",
-        fail_reason=SAID,
-        data={SAID: SAID, "status": SAID, "resolution": SAID, "ratio": "\U0001f3ac" * 100},
+        fail_reason=ECHO,
+        data={ECHO: ECHO, "status": ECHO, "resolution": ECHO, "ratio": "\U0001f3ac" * 100},
     ),
 }
 """Oddities that are no fault of the task: the row is refreshed all the same."""
@@ -191,8 +197,8 @@ def clock() -> Iterator[time_machine.Coordinates]:
 @pytest.fixture(autouse=True)
 def batch(gateway: Gateway, configure: Callable[..., None]) -> Gateway:
     """Tasks that are due at once, one after the other; all is well with them, for now."""
-    configure(API_KEY=KEY, TIMEOUT=0.5, MAX_ANSWER_BYTES=100_000)
-    gateway.default = answer("IN_PROGRESS", progress="50%")
+    configure(API_KEY=KEY, TIMEOUT=0.5, MAX_RESPONSE_BYTES=100_000)
+    gateway.default = reports("IN_PROGRESS", progress="50%")
     for number, task_id in enumerate(IDS):
         task = VideoTask.objects.track(task_id)
         VideoTask.objects.filter(pk=task.pk).update(
@@ -233,13 +239,13 @@ def assert_readable(text: str) -> None:
     assert SIGNATURE not in text
 
 
-def assert_all_end(gateway: Gateway, clock: time_machine.Coordinates, *, after: int) -> None:
+def assert_all_complete(gateway: Gateway, clock: time_machine.Coordinates, *, after: int) -> None:
     """The gateway recovers, and so does every row by the next looks alone."""
     gateway.default = success()
     gateway.behaviours.clear()
     clock.shift(after)
 
-    while refresh_due().asked:
+    while refresh_due().polled:
         pass
 
     assert not gateway_state().is_paused
@@ -255,12 +261,12 @@ class TestTheRowsTrouble:
     ) -> None:
         gateway.behaviours["t1"], said = THE_ROWS[name]
 
-        assert refresh_due() == RefreshSummary(asked=4, changed=3, failed=1)
+        assert refresh_due() == RefreshSummary(polled=4, changed=3, failed=1)
 
         assert_refreshed("t0", "t2", "t3")
         assert_marked(said, "t1")
         assert gateway_state().pause_count == 0
-        assert_all_end(gateway, clock, after=20)
+        assert_all_complete(gateway, clock, after=20)
 
     def test_may_be_that_of_every_row(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
@@ -269,11 +275,11 @@ class TestTheRowsTrouble:
             pytest.skip("that is the account's")
         gateway.default, said = THE_ROWS[name]
 
-        assert refresh_due() == RefreshSummary(asked=4, failed=4)
+        assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
         assert_marked(said)
         assert gateway_state().pause_count == 0
-        assert_all_end(gateway, clock, after=20)
+        assert_all_complete(gateway, clock, after=20)
 
 
 @pytest.mark.parametrize("name", EVERYONES)
@@ -288,9 +294,9 @@ class TestEveryonesTrouble:
         configure(CONCURRENCY=1)
         gateway.behaviours["t1"], reason, seconds = EVERYONES[name]
 
-        assert refresh_due() == RefreshSummary(asked=2, changed=1, failed=1)
+        assert refresh_due() == RefreshSummary(polled=2, changed=1, failed=1)
 
-        assert gateway.asked == ["t0", "t1"], "the rest of the batch is not asked about"
+        assert gateway.polled == ["t0", "t1"], "the rest of the batch is not asked about"
         assert_refreshed("t0")
         for task in tasks("t2", "t3"):
             assert (task.status, task.error_count, task.last_error) == ("NOT_START", 0, "")
@@ -302,7 +308,7 @@ class TestEveryonesTrouble:
 
         clock.shift(seconds - 1)
         assert refresh_due() == RefreshSummary()
-        assert_all_end(gateway, clock, after=2)
+        assert_all_complete(gateway, clock, after=2)
 
     def test_is_met_once_when_it_is_that_of_every_row(
         self,
@@ -314,19 +320,19 @@ class TestEveryonesTrouble:
         configure(CONCURRENCY=1)
         gateway.default, _, seconds = EVERYONES[name]
 
-        assert refresh_due() == RefreshSummary(asked=1, failed=1)
+        assert refresh_due() == RefreshSummary(polled=1, failed=1)
 
         assert gateway_state().pause_count == 1
         clock.shift(seconds - 1)
         assert refresh_due() == RefreshSummary()
-        assert_all_end(gateway, clock, after=2)
+        assert_all_complete(gateway, clock, after=2)
 
 
 @pytest.mark.parametrize("name", TOLERATED)
 def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) -> None:
     gateway.behaviours["t1"] = TOLERATED[name]
 
-    assert refresh_due() == RefreshSummary(asked=4, changed=4)
+    assert refresh_due() == RefreshSummary(polled=4, changed=4)
 
     assert_refreshed()
     (odd,) = tasks("t1")
@@ -340,11 +346,11 @@ def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
         port = free.getsockname()[1]
     configure(BASE_URL=f"http://127.0.0.1:{port}")
 
-    assert refresh_due() == RefreshSummary(asked=4, failed=4)
+    assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
     assert_marked("no answer from the gateway: Connection refused")
     configure(BASE_URL=gateway.url)
-    assert_all_end(gateway, clock, after=20)
+    assert_all_complete(gateway, clock, after=20)
 
 
 def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) -> None:
@@ -362,9 +368,9 @@ def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) 
 def test_a_redirect_is_not_followed_by_any_row(gateway: Gateway) -> None:
     with running_gateway() as other:
         for status, task_id in zip((301, 302, 307, 308), IDS, strict=True):
-            gateway.behaviours[task_id] = says(status, Location=other.url)
+            gateway.behaviours[task_id] = responds(status, Location=other.url)
 
-        assert refresh_due() == RefreshSummary(asked=4, failed=4)
+        assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
         assert other.requests == []
 
@@ -403,7 +409,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
     def test_of_one_response_is_bounded(self, gateway: Gateway, name: str) -> None:
-        gateway.behaviours["attack"] = says(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
+        gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url)
 
         assert cost.results == ["SUCCESS"]
@@ -411,7 +417,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
     def test_of_32_responses_at_once_is_bounded(self, gateway: Gateway, name: str) -> None:
-        gateway.behaviours["attack"] = says(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
+        gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url, 32)
 
         assert cost.results == ["SUCCESS"] * 32
@@ -420,7 +426,7 @@ class TestMemory:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            says(200, packed("[]", 10 * MEGABYTE), Content_Encoding="gzip"),
+            responds(200, packed("[]", 10 * MEGABYTE), Content_Encoding="gzip"),
             unpacks_to_a_gigabyte(),
             repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"1" * 60_000 + b"\r\n"),
             repeats(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1" * 100),

@@ -12,7 +12,7 @@ import time_machine
 
 from octovid_django.health import problems
 from octovid_django.models import GatewayState, VideoTask
-from octovid_django.pause import gateway_state, ticked
+from octovid_django.pause import gateway_state, record_run
 from octovid_django.refresh import refresh_due, refresh_tasks
 from octovid_django.schedules import ensure_schedule
 from tests.gateway import (
@@ -20,15 +20,15 @@ from tests.gateway import (
     TOO_MANY,
     WRONG_KEY,
     Gateway,
-    answer,
-    says,
+    reports,
+    responds,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 CLOSED = "http://127.0.0.1:9"
-UNAVAILABLE = says(503, "<h1>Down</h1>", Content_Type="text/html")
+UNAVAILABLE = responds(503, "<h1>Down</h1>", Content_Type="text/html")
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 def site(gateway: Gateway, clock: time_machine.Coordinates) -> list[VideoTask]:
     """Three tasks that are well, and a worker that has just begun."""
     ensure_schedule(using="default")
-    ticked()
+    record_run()
     return [VideoTask.objects.track(f"t{number}") for number in range(3)]
 
 
@@ -51,7 +51,7 @@ def work(clock: time_machine.Coordinates, seconds: int) -> None:
         clock.shift(5)
 
 
-def told() -> dict[str, str]:
+def found_problems() -> dict[str, str]:
     return {problem.code: problem.message for problem in problems()}
 
 
@@ -76,19 +76,19 @@ class TestOutage:
         configure(BASE_URL=CLOSED)
         work(clock, 60)
 
-        message = told()["unreachable"]
+        message = found_problems()["unreachable"]
         assert "no response for 1 min: Connection refused" in message
         assert "Check BASE_URL and the network" in message
 
         work(clock, 12 * 60)
-        assert list(told()) == ["unreachable"], "neither cluster nor tasks are blamed"
-        assert "no response for 13 min: Connection refused" in told()["unreachable"]
+        assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are blamed"
+        assert "no response for 13 min: Connection refused" in found_problems()["unreachable"]
         (line,) = lines(caplog)
         assert line.startswith("ERROR An outage (account default), no response since 16:35")
 
         configure(BASE_URL=gateway.url)
         work(clock, 6 * 60)
-        assert told() == {}
+        assert found_problems() == {}
         assert lines(caplog)[1:] == [
             "INFO The outage is over (account default): the gateway responds again"
         ]
@@ -99,15 +99,15 @@ class TestOutage:
         gateway.default = UNAVAILABLE
         work(clock, 5 * 60)
 
-        assert "no response for 5 min: 503 Service Unavailable." in told()["unreachable"]
+        assert "no response for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
 
     def test_one_row_that_gets_502_is_none(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
     ) -> None:
-        gateway.behaviours["t0"] = says(502)
+        gateway.behaviours["t0"] = responds(502)
         work(clock, 10 * 60)
 
-        assert told() == {}
+        assert found_problems() == {}
         assert lines(caplog) == []
 
     def test_single_failure_is_none(
@@ -117,7 +117,7 @@ class TestOutage:
         refresh_due()
         clock.shift(40)
 
-        assert told() == {}
+        assert found_problems() == {}
 
     def test_is_logged_by_one_worker_only(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
@@ -135,14 +135,14 @@ class TestPause:
     def test_of_yesterday_does_not_hide_the_outage_of_today(
         self, gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
     ) -> None:
-        gateway.default = says(404, {"error": {"message": "Invalid URL (GET /v1)"}})
+        gateway.default = responds(404, {"error": {"message": "Invalid URL (GET /v1)"}})
         refresh_due()
-        assert "404 Not Found" in told()["paused"]
+        assert "404 Not Found" in found_problems()["paused"]
         gateway.default = UNAVAILABLE
         work(clock, 120)
 
-        assert list(told()) == ["unreachable"]
-        assert "404" not in str(told())
+        assert list(found_problems()) == ["unreachable"]
+        assert "404" not in str(found_problems())
 
     def test_whose_time_is_long_over_is_history(
         self, gateway: Gateway, clock: time_machine.Coordinates
@@ -151,7 +151,7 @@ class TestPause:
         refresh_due()
         clock.shift(60 * 10)  # and no worker runs
 
-        assert list(told()) == ["overdue"]
+        assert list(found_problems()) == ["overdue"]
 
     @pytest.mark.parametrize("change", [{"API_KEY": "another-key"}, {"BASE_URL": "{}/"}])
     def test_ends_at_once_when_key_or_base_url_changes(
@@ -165,13 +165,13 @@ class TestPause:
         caplog.set_level(logging.INFO, "octovid_django")
         gateway.default = WRONG_KEY
         refresh_due()
-        assert list(told()) == ["paused"]
-        gateway.default = answer("QUEUED")
+        assert list(found_problems()) == ["paused"]
+        gateway.default = reports("QUEUED")
         configure(**{name: value.format(gateway.url) for name, value in change.items()})
 
-        assert told() == {}
+        assert found_problems() == {}
         VideoTask.objects.update(next_poll_at=NOW)
-        assert refresh_due().asked == 3
+        assert refresh_due().polled == 3
         assert lines(caplog)[-1] == (
             "INFO Polling resumes (account default): its key or BASE_URL was changed"
         )
@@ -188,13 +188,13 @@ class TestPause:
         gateway.default = TOO_MANY
         refresh_due()
 
-        message = told()["paused"]
+        message = found_problems()["paused"]
         assert "429 Too Many Requests" in message
         assert "16:35:15" in message
         for word in ("POLL_INTERVAL", "CONCURRENCY", "quota"):
             assert word in message
 
-    @pytest.mark.parametrize("outcome", [answer("QUEUED"), WRONG_KEY], ids=["well", "401"])
+    @pytest.mark.parametrize("outcome", [reports("QUEUED"), WRONG_KEY], ids=["well", "401"])
     def test_is_neither_ended_nor_prolonged_by_hand(
         self, gateway: Gateway, site: list[VideoTask], outcome: Any
     ) -> None:
@@ -212,11 +212,11 @@ class TestPause:
         self, gateway: Gateway, site: list[VideoTask]
     ) -> None:
         VideoTask.objects.update(status="SUCCESS", next_poll_at=None)
-        gateway.default = says(404, {"message": "gone"})
+        gateway.default = responds(404, {"message": "gone"})
 
         refresh_tasks(site)
 
-        assert told() == {}
+        assert found_problems() == {}
 
 
 class TestErrors:
@@ -226,17 +226,17 @@ class TestErrors:
         gateway.behaviours |= {"t0": NOT_JSON, "t1": NOT_JSON}
         work(clock, 40)
 
-        message = told()["errors"]
+        message = found_problems()["errors"]
         assert message.startswith("Most tasks meet errors, 2 of 3. t")
         assert "is not JSON" in message
 
     def test_of_one_task_of_three_are_its_own(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
-        gateway.behaviours["t0"] = says(403)
+        gateway.behaviours["t0"] = responds(403)
         work(clock, 120)
 
-        assert told() == {}
+        assert found_problems() == {}
 
 
 class TestStuck:
@@ -256,12 +256,12 @@ class TestStuck:
     ) -> None:
         self.complete(16)
         VideoTask.objects.filter(task_id__in=["t1", "t2"]).delete()
-        gateway.default = answer("IN_PROGRESS", progress="50%")
+        gateway.default = reports("IN_PROGRESS", progress="50%")
         work(clock, 4 * 60)
-        assert told() == {}
+        assert found_problems() == {}
         work(clock, 4 * 60)
 
-        assert told() == {
+        assert found_problems() == {
             "stuck": "1 task has not changed for long: t0, at 50 % for 8 min, where half of all "
             "take no more than 16 s. Look at it at the gateway."
         }
@@ -272,17 +272,17 @@ class TestStuck:
         self.complete(600)
         work(clock, 20 * 60)
 
-        assert told() == {}
+        assert found_problems() == {}
 
     def test_task_without_any_completion_is_told_after_an_hour(
         self, gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
     ) -> None:
         configure(POLL_INTERVAL=60)
         work(clock, 55 * 60)
-        assert told() == {}
+        assert found_problems() == {}
         work(clock, 10 * 60)
 
-        assert told()["stuck"].startswith("3 tasks have not changed for long, one is t")
+        assert found_problems()["stuck"].startswith("3 tasks have not changed for long, one is t")
 
     def test_task_that_an_outage_kept_from_polling_is_none(
         self, gateway: Gateway, clock: time_machine.Coordinates
@@ -292,4 +292,4 @@ class TestStuck:
         gateway.default = UNAVAILABLE
         work(clock, 20 * 60)
 
-        assert list(told()) == ["unreachable"]
+        assert list(found_problems()) == ["unreachable"]

@@ -17,7 +17,7 @@ from django_q.models import Schedule
 from octovid_django.exceptions import OctovidAuthenticationError
 from octovid_django.health import Problem, problems
 from octovid_django.models import GatewayState, VideoTask
-from octovid_django.pause import gateway_state, pause, resume, ticked
+from octovid_django.pause import gateway_state, pause, record_run, resume
 from octovid_django.schedules import ensure_schedule
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
@@ -37,19 +37,19 @@ def healthy_site(clock: time_machine.Coordinates) -> None:
     """One schedule, and tasks in every stage that is as it should be."""
     Schedule.objects.all().delete()
     ensure_schedule(using="default")
-    ticked()
+    record_run()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
     create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
     create("no-longer-polled")
-    ended("just-ended", next_delivery_at=NOW)
-    ended("delivered", delivered_at=NOW)
+    completed_task("just-ended", next_delivery_at=NOW)
+    completed_task("delivered", delivered_at=NOW)
 
 
 def create(task_id: str, **values: Any) -> VideoTask:
     return VideoTask.objects.create(task_id=task_id, **values)
 
 
-def ended(task_id: str, **values: Any) -> VideoTask:
+def completed_task(task_id: str, **values: Any) -> VideoTask:
     return create(task_id, status="SUCCESS", completed_at=LATE, **values)
 
 
@@ -158,7 +158,7 @@ class TestOverdueTasks:
 
 class TestDelivery:
     def test_that_was_given_up_is_one(self) -> None:
-        ended("given-up", next_delivery_at=None)
+        completed_task("given-up", next_delivery_at=None)
 
         message = the_only_one("abandoned")
 
@@ -166,7 +166,7 @@ class TestDelivery:
         assert "receivers kept on failing" in message
 
     def test_that_nobody_makes_is_one(self) -> None:
-        ended("waiting", next_delivery_at=LATE)
+        completed_task("waiting", next_delivery_at=LATE)
 
         message = the_only_one("undelivered")
 
@@ -175,8 +175,8 @@ class TestDelivery:
 
     def test_of_several_is_counted(self) -> None:
         for number in range(2):
-            ended(f"given-up-{number}", next_delivery_at=None)
-            ended(f"waiting-{number}", next_delivery_at=LATE)
+            completed_task(f"given-up-{number}", next_delivery_at=None)
+            completed_task(f"waiting-{number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
 
@@ -184,7 +184,9 @@ class TestDelivery:
         assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
 
     def test_that_will_be_tried_again_is_none(self) -> None:
-        ended("failed-once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15))
+        completed_task(
+            "failed-once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15)
+        )
 
         assert problems() == []
 
@@ -193,7 +195,7 @@ class TestReceivers:
     def failed(self, task_id: str, attempts: int, **values: Any) -> VideoTask:
         defaults = {"next_delivery_at": NOW + timedelta(minutes=4), "delivery_attempts": attempts}
         defaults["delivery_error"] = "attach_video: RuntimeError: no shelf left\nmail: OSError"
-        return ended(task_id, **{**defaults, **values})
+        return completed_task(task_id, **{**defaults, **values})
 
     def test_that_failed_once_are_none(self) -> None:
         self.failed("once", 1)
@@ -210,7 +212,7 @@ class TestReceivers:
         assert "the next at 16:39:00" in message
 
     def test_that_failed_twice_before_a_resend_begin_anew(self) -> None:
-        self.failed("resent", 6, earlier_delivery_attempts=5)
+        self.failed("resent", 6, delivery_attempts_before_resend=5)
 
         assert problems() == []
 
@@ -240,7 +242,7 @@ class TestReceivers:
 
 class TestExpiringLinks:
     def test_of_an_undelivered_completion_are_one(self) -> None:
-        ended(
+        completed_task(
             "waiting",
             next_delivery_at=NOW,
             video_url="https://v",
@@ -252,7 +254,7 @@ class TestExpiringLinks:
         assert "expires soon, and its completion is not delivered: waiting, at 17:05:00" in message
 
     def test_of_a_delivered_completion_are_none(self) -> None:
-        ended(
+        completed_task(
             "delivered-too",
             delivered_at=NOW,
             video_url="https://v",
@@ -292,7 +294,7 @@ class TestBroker:
 
     def test_that_is_gone_is_named_and_not_the_cluster(self, gone: None) -> None:
         create("overdue", next_poll_at=LATE)
-        ended("waiting", next_delivery_at=LATE)
+        completed_task("waiting", next_delivery_at=LATE)
 
         message = the_only_one("broker")
 
@@ -325,8 +327,8 @@ def test_the_gravest_comes_first(configure: Callable[..., None]) -> None:
     configure(API_KEY="")
     Schedule.objects.all().delete()
     create("overdue", next_poll_at=LATE)
-    ended("given-up", next_delivery_at=None)
-    ended("waiting", next_delivery_at=LATE)
+    completed_task("given-up", next_delivery_at=None)
+    completed_task("waiting", next_delivery_at=LATE)
 
     codes = [problem.code for problem in problems()]
 

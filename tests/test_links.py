@@ -57,10 +57,10 @@ def test_anything_else_is_none(value: object) -> None:
     ],
 )
 def test_a_signed_link_says_when_it_dies(query: str) -> None:
-    dies_at = link_expiry(f"https://cdn.example/v.mp4?{query}")
+    expires_at = link_expiry(f"https://cdn.example/v.mp4?{query}")
 
-    assert dies_at == datetime(2026, 4, 12, 16, 36, 2, tzinfo=timezone.utc)
-    assert dies_at.tzinfo is timezone.utc
+    assert expires_at == datetime(2026, 4, 12, 16, 36, 2, tzinfo=timezone.utc)
+    assert expires_at.tzinfo is timezone.utc
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ class TestNewRow:
 
 
 class TestSaving:
-    def stale_and_ended(self) -> VideoTask:
+    def stale_and_completed(self) -> VideoTask:
         """An instance that was read before its task ended, and its end was delivered."""
         stale = VideoTask.objects.track("cgt-1", metadata={"order": 7})
         VideoTask.objects.update(
@@ -319,7 +319,7 @@ class TestSaving:
         return stale
 
     def test_what_is_stale_leaves_what_the_workers_wrote(self) -> None:
-        stale = self.stale_and_ended()
+        stale = self.stale_and_completed()
         stale.metadata["shelf"] = 3
         stale.save()
 
@@ -329,7 +329,7 @@ class TestSaving:
         assert (task.delivered_at, task.delivery_attempts) == (NOW, 2)
 
     def test_writes_what_it_is_told_to(self) -> None:
-        stale = self.stale_and_ended()
+        stale = self.stale_and_completed()
         stale.fail_reason = "bad taste"
         stale.save(update_fields=["fail_reason"])
 

@@ -34,7 +34,7 @@ Make = Callable[
 
 START_SECONDS = 60
 """django-q2 first looks at its schedules half a minute after its start."""
-NEXT_TICK_SECONDS = 150
+NEXT_RUN_SECONDS = 150
 """A minute until the next tick, half of one until django-q2 sees that it is due, and a lease."""
 
 
@@ -63,7 +63,7 @@ def make(tmp_path: Path, sandbox: Sandbox) -> Iterator[Make]:
         yield make_site
 
 
-def told(site: Site) -> set[str]:
+def found_problems(site: Site) -> set[str]:
     """The tasks whose receivers were done with the end."""
     done = (call for call in site.received() if call["what"] == "done")
     return {call["task"] for call in done if call["signal"] == "video_completed"}
@@ -83,7 +83,7 @@ def test_a_cluster_goes_on_by_itself_when_the_database_is_back(
     time.sleep(20)  # what the outage lasts
     database.mend()
 
-    wait_for(lambda: told(site) == set(task_ids), NEXT_TICK_SECONDS, site.log)
+    wait_for(lambda: found_problems(site) == set(task_ids), NEXT_RUN_SECONDS, site.log)
     wait_for(lambda: site.status()["problems"] == [], 30, site.log)
     assert cluster.poll() is None, "nobody had to restart it"
 
@@ -96,9 +96,9 @@ def test_an_end_is_told_although_the_broker_is_gone(make: Make, sandbox: Sandbox
     wait_for(lambda: sandbox.query_count > 2, START_SECONDS, site.log)
 
     broker.cut()
-    wait_for(lambda: first in told(site), 60, site.log)
+    wait_for(lambda: first in found_problems(site), 60, site.log)
     assert "No worker could be woken up" in site.log()
     broker.mend()
 
-    wait_for(lambda: later in told(site), NEXT_TICK_SECONDS, site.log)
+    wait_for(lambda: later in found_problems(site), NEXT_RUN_SECONDS, site.log)
     assert cluster.poll() is None, "nobody had to restart it"

@@ -8,7 +8,7 @@ import time_machine
 
 from octovid_django.exceptions import OctovidAuthenticationError, OctovidRateLimitError
 from octovid_django.models import GatewayState
-from octovid_django.pause import gateway_state, is_first, pause, resume
+from octovid_django.pause import claim_probe, gateway_state, pause, resume
 
 pytestmark = pytest.mark.django_db
 
@@ -73,20 +73,24 @@ def test_of_several_workers_at_once_is_one() -> None:
 
 def test_lets_one_request_go_first_when_it_is_over(clock: time_machine.Coordinates) -> None:
     pause(gateway_state(), WRONG_KEY)
-    assert not is_first(gateway_state())
+    assert not claim_probe(gateway_state())
     clock.shift(15)
 
     seen = gateway_state()
-    assert [is_first(seen), is_first(seen), is_first(gateway_state())] == [True, False, False]
+    assert [claim_probe(seen), claim_probe(seen), claim_probe(gateway_state())] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_whose_first_request_was_killed_lets_another_go(clock: time_machine.Coordinates) -> None:
     pause(gateway_state(), WRONG_KEY)
     clock.shift(15)
-    assert is_first(gateway_state())
+    assert claim_probe(gateway_state())
     clock.shift(60)
 
-    assert is_first(gateway_state())
+    assert claim_probe(gateway_state())
 
 
 def test_ends_by_an_answer(clock: time_machine.Coordinates) -> None:
@@ -97,7 +101,7 @@ def test_ends_by_an_answer(clock: time_machine.Coordinates) -> None:
 
     state = gateway_state()
     assert (state.is_paused, state.pause_reason, state.pause_count) == (False, "", 0)
-    assert not is_first(state), "everybody may ask, nobody is first"
+    assert not claim_probe(state), "everybody may ask, nobody is first"
 
 
 def test_is_not_ended_by_who_does_not_know_of_it() -> None:

@@ -32,9 +32,9 @@ from tests.gateway import (
     WRONG_KEY,
     Behaviour,
     Gateway,
-    answer,
-    is_silent,
-    says,
+    never_responds,
+    reports,
+    responds,
     success,
 )
 
@@ -69,13 +69,13 @@ Track = Callable[..., VideoTask]
 
 class TestDue:
     def test_are_asked_about_once(self, gateway: Gateway, track: Track) -> None:
-        track("a", answer("IN_PROGRESS", progress="50%"))
+        track("a", reports("IN_PROGRESS", progress="50%"))
         track("b", success())
 
-        assert refresh_due() == RefreshSummary(asked=2, changed=2, completed=1)
+        assert refresh_due() == RefreshSummary(polled=2, changed=2, completed=1)
         assert refresh_due() == RefreshSummary()
 
-        assert sorted(gateway.asked) == ["a", "b"]
+        assert sorted(gateway.polled) == ["a", "b"]
         a, b = VideoTask.objects.order_by("task_id")
         assert (a.status, a.progress, a.next_poll_at) == (
             "IN_PROGRESS",
@@ -89,27 +89,27 @@ class TestDue:
     ) -> None:
         configure(BATCH_SIZE=2)
         for number in range(5):
-            track(f"t{number}", answer("QUEUED"))
+            track(f"t{number}", reports("QUEUED"))
 
-        assert refresh_batch(NOW).asked == 2
-        assert refresh_due().asked == 3
-        assert len(set(gateway.asked)) == len(gateway.asked) == 5
+        assert refresh_batch(NOW).polled == 2
+        assert refresh_due().polled == 3
+        assert len(set(gateway.polled)) == len(gateway.polled) == 5
 
     def test_go_the_longest_waiting_first(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(BATCH_SIZE=1)
-        track("young", answer("QUEUED"), next_poll_at=NOW - timedelta(seconds=1))
-        track("old", answer("QUEUED"), next_poll_at=NOW - timedelta(seconds=2))
+        track("young", reports("QUEUED"), next_poll_at=NOW - timedelta(seconds=1))
+        track("old", reports("QUEUED"), next_poll_at=NOW - timedelta(seconds=2))
 
         refresh_due()
 
-        assert gateway.asked == ["old", "young"]
+        assert gateway.polled == ["old", "young"]
 
     def test_are_left_alone_by_others_while_they_are_asked_about(
         self, gateway: Gateway, track: Track
     ) -> None:
-        task = track("a", answer("IN_PROGRESS"))
+        task = track("a", reports("IN_PROGRESS"))
 
         def look(**_: Any) -> None:
             VideoTask.objects.update(next_poll_at=None)
@@ -119,11 +119,11 @@ class TestDue:
         VideoTask.objects.update(next_poll_at=NOW)
         video_progressed.connect(look)
         try:
-            gateway.behaviours["a"] = answer("QUEUED")
+            gateway.behaviours["a"] = reports("QUEUED")
             refresh_due()
         finally:
             video_progressed.disconnect(look)
-        assert gateway.asked == ["a", "a"]
+        assert gateway.polled == ["a", "a"]
 
 
 class TestClaimsOfADeadWorker:
@@ -134,8 +134,8 @@ class TestClaimsOfADeadWorker:
         def die(**_: Any) -> None:
             raise KeyboardInterrupt
 
-        track("a", answer("IN_PROGRESS"))
-        track("b", answer("IN_PROGRESS"))
+        track("a", reports("IN_PROGRESS"))
+        track("b", reports("IN_PROGRESS"))
         video_progressed.connect(die)
         try:
             with pytest.raises(KeyboardInterrupt):
@@ -146,7 +146,7 @@ class TestClaimsOfADeadWorker:
     def test_fall_due_again_within_a_minute(self, clock: time_machine.Coordinates) -> None:
         assert not VideoTask.objects.due().exists()
         clock.shift(60)
-        assert refresh_due().asked == 2
+        assert refresh_due().polled == 2
 
     def test_hold_for_a_host_whose_clock_is_ahead(self, clock: time_machine.Coordinates) -> None:
         """As long as the worker, were it alive, could be asking: by its own clock."""
@@ -155,16 +155,18 @@ class TestClaimsOfADeadWorker:
         ahead = 10
         clock.shift(BATCH_SECONDS + octovid_settings.TIMEOUT + ahead)
 
-        assert refresh_due().asked == 0
+        assert refresh_due().polled == 0
 
 
 class TestOneRowsPoison:
-    @pytest.mark.parametrize("poison", [DENIED, BROKEN, NOT_JSON, says(200, [1]), says(200, {})])
+    @pytest.mark.parametrize(
+        "poison", [DENIED, BROKEN, NOT_JSON, responds(200, [1]), responds(200, {})]
+    )
     def test_is_that_rows(self, gateway: Gateway, track: Track, poison: Behaviour) -> None:
         bad = track("bad", poison)
         good = track("good", success())
 
-        assert refresh_due() == RefreshSummary(asked=2, changed=1, completed=1, failed=1)
+        assert refresh_due() == RefreshSummary(polled=2, changed=1, completed=1, failed=1)
 
         bad.refresh_from_db()
         good.refresh_from_db()
@@ -184,8 +186,8 @@ class TestOneRowsPoison:
                 raise error
             return execute(sql, params, *rest)
 
-        bad = track("bad", answer("QUEUED", data={"ratio": "1:1"}))
-        good = track("good", answer("QUEUED", data={"ratio": "16:9"}))
+        bad = track("bad", reports("QUEUED", data={"ratio": "1:1"}))
+        good = track("good", reports("QUEUED", data={"ratio": "16:9"}))
         with connection.execute_wrapper(refuse_squares):
             assert refresh_due().failed == 1
 
@@ -200,7 +202,7 @@ class TestOneRowsPoison:
         task = track("a", success())
         configure(BASE_URL="http://127.0.0.1:9")
 
-        assert refresh_due() == RefreshSummary(asked=1, failed=1)
+        assert refresh_due() == RefreshSummary(polled=1, failed=1)
 
         task.refresh_from_db()
         assert task.last_error == "no answer from the gateway: Connection refused"
@@ -213,9 +215,9 @@ class TestTheAccountsTrouble:
         [
             (WRONG_KEY, "401"),
             (TOO_MANY, "429"),
-            (says(402), "402"),
-            (says(200, "<!doctype html>", Content_Type="text/html"), "200 with a page"),
-            (says(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
+            (responds(402), "402"),
+            (responds(200, "<!doctype html>", Content_Type="text/html"), "200 with a page"),
+            (responds(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
         ],
     )
     def test_is_everyones_pause_and_marks_who_met_it(
@@ -232,7 +234,7 @@ class TestTheAccountsTrouble:
 
         summary = refresh_due()
 
-        assert summary.asked == summary.failed == len(gateway.asked) == 1, "the rest is not asked"
+        assert summary.polled == summary.failed == len(gateway.polled) == 1, "the rest is not asked"
         assert gateway_state().is_paused
         assert reason in gateway_state().pause_reason
         assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 19
@@ -250,21 +252,21 @@ class TestTheAccountsTrouble:
         gateway.requests.clear()
 
         refresh_due()
-        assert gateway.asked == [], "nothing is asked in the pause"
+        assert gateway.polled == [], "nothing is asked in the pause"
 
         clock.shift(16)
         refresh_due()
-        assert len(gateway.asked) == 1, "still wrong: only one was asked"
+        assert len(gateway.polled) == 1, "still wrong: only one was asked"
         assert gateway_state().pause_count == 2
 
-        gateway.behaviours = dict.fromkeys(gateway.behaviours, answer("QUEUED"))
+        gateway.behaviours = dict.fromkeys(gateway.behaviours, reports("QUEUED"))
         clock.shift(31)
-        assert refresh_batch(datetime.now(timezone.utc)).asked == 1
+        assert refresh_batch(datetime.now(timezone.utc)).polled == 1
         assert gateway_state().pause_count == 0
-        assert refresh_due().asked == 4
+        assert refresh_due().polled == 4
 
     def test_lasts_as_long_as_the_gateway_asks(self, gateway: Gateway, track: Track) -> None:
-        track("a", says(429, Retry_After="77"))
+        track("a", responds(429, Retry_After="77"))
 
         refresh_due()
 
@@ -286,7 +288,7 @@ class TestTheAccountsTrouble:
     def test_with_one_task_does_not_hold_up_the_others_for_ever(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
-        track("poison", says(404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
+        track("poison", responds(404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
         track("good", success())
 
         for _ in range(6):
@@ -314,9 +316,9 @@ class TestEnds:
     ) -> None:
         task = track("a", success())
         refresh_tasks([task])
-        gateway.behaviours["a"] = answer("IN_PROGRESS", progress="30%")
+        gateway.behaviours["a"] = reports("IN_PROGRESS", progress="30%")
 
-        assert refresh_tasks([task]) == RefreshSummary(asked=1)
+        assert refresh_tasks([task]) == RefreshSummary(polled=1)
 
         task.refresh_from_db()
         assert (task.status, task.progress) == ("SUCCESS", 100)
@@ -359,7 +361,7 @@ class TestEnds:
         self, gateway: Gateway, track: Track
     ) -> None:
         track("a", success())
-        second = track("b", answer("QUEUED"))
+        second = track("b", reports("QUEUED"))
 
         def delete(**_: Any) -> None:
             VideoTask.objects.all().delete()
@@ -373,8 +375,8 @@ class TestEnds:
         assert not VideoTask.objects.exists()
 
 
-VIDEO = says(206, b"\0", Content_Type="video/mp4")
-NO_VIDEO = says(404, {"error": {"message": "no video"}})
+VIDEO = responds(206, b"\0", Content_Type="video/mp4")
+NO_VIDEO = responds(404, {"error": {"message": "no video"}})
 
 
 class TestSuccessWithoutLink:
@@ -385,7 +387,7 @@ class TestSuccessWithoutLink:
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> Callable[[int], VideoTask]:
         """Refresh the task once it is due, until so many seconds have passed."""
-        task = track("t", answer("SUCCESS", task_id="t"))
+        task = track("t", reports("SUCCESS", task_id="t"))
 
         def refresh_until(seconds: int) -> VideoTask:
             while task.next_poll_at and task.next_poll_at <= NOW + timedelta(seconds=seconds):
@@ -402,7 +404,7 @@ class TestSuccessWithoutLink:
         gateway.behaviours["content"] = VIDEO
 
         assert not refresh(59).is_finished
-        assert set(gateway.asked) == {"t"}
+        assert set(gateway.polled) == {"t"}
 
     def test_gets_the_gateways_own_link_where_that_has_the_video(
         self, gateway: Gateway, refresh: Callable[[int], VideoTask]
@@ -413,7 +415,7 @@ class TestSuccessWithoutLink:
 
         assert (task.status, task.has_video) == ("SUCCESS", True)
         assert task.video_url == f"{gateway.url}/v1/videos/t/content"
-        assert gateway.asked.count("content") == 1
+        assert gateway.polled.count("content") == 1
 
     def test_completes_without_one_where_the_gateway_has_none(
         self, gateway: Gateway, refresh: Callable[[int], VideoTask]
@@ -423,7 +425,7 @@ class TestSuccessWithoutLink:
         task = refresh(60)
 
         assert (task.status, task.video_url) == ("SUCCESS", "")
-        assert gateway.asked.count("content") == 1
+        assert gateway.polled.count("content") == 1
 
     @pytest.mark.parametrize("trouble", [BROKEN, TOO_MANY])
     def test_is_asked_for_again_after_a_passing_error(
@@ -446,7 +448,7 @@ class TestSuccessWithoutLink:
         configure: Callable[..., None],
         trouble: Behaviour,
     ) -> None:
-        configure(POLL_INTERVAL=1, GIVE_UP_AFTER=60)
+        configure(POLL_INTERVAL=1, LOST_AFTER=60)
         gateway.behaviours["content"] = trouble
 
         task = refresh(600)
@@ -454,11 +456,11 @@ class TestSuccessWithoutLink:
         assert (task.status, task.video_url) == ("SUCCESS", "")
         assert task.completed_at
         assert task.completed_at <= NOW + timedelta(seconds=400)
-        assert gateway.asked.count("content") <= 12
+        assert gateway.polled.count("content") <= 12
 
     def test_that_has_completed_is_asked_for_by_hand(self, gateway: Gateway, track: Track) -> None:
         done = {"status": "SUCCESS", "next_poll_at": None}
-        task = track("t", answer("SUCCESS", task_id="t"), **done)
+        task = track("t", reports("SUCCESS", task_id="t"), **done)
         gateway.behaviours["content"] = VIDEO
 
         refresh_tasks([task])
@@ -468,16 +470,16 @@ class TestSuccessWithoutLink:
 
     def test_with_its_link_is_not_asked_for(self, gateway: Gateway, track: Track) -> None:
         done = {"status": "SUCCESS", "next_poll_at": None, "video_url": "https://cdn.example/v"}
-        refresh_tasks([track("t", answer("SUCCESS"), **done)])
+        refresh_tasks([track("t", reports("SUCCESS"), **done)])
 
-        assert gateway.asked == ["t"]
+        assert gateway.polled == ["t"]
 
     def test_is_asked_for_in_no_transaction_and_within_one_timeout(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(TIMEOUT=1)
         since = NOW - timedelta(minutes=2)
-        task = track("t", answer("SUCCESS"), link_awaited_since=since)
+        task = track("t", reports("SUCCESS"), link_awaited_since=since)
         seen: list[bool] = []
 
         def drip(sock: Any, stop: Any) -> None:
@@ -486,7 +488,7 @@ class TestSuccessWithoutLink:
             own = connections["default"]  # close() would leave one to memory open
             own.connection.close()
             own.connection = None
-            is_silent()(sock, stop)
+            never_responds()(sock, stop)
 
         gateway.behaviours["content"] = drip
         started_at = time.perf_counter()
@@ -504,7 +506,7 @@ class TestProgress:
     def test_is_told_with_what_was_before(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
-        task = track("a", answer("IN_PROGRESS", progress="50%"), status="QUEUED", progress=10)
+        task = track("a", reports("IN_PROGRESS", progress="50%"), status="QUEUED", progress=10)
 
         refresh_due()
 
@@ -515,9 +517,9 @@ class TestProgress:
     def test_that_is_none_is_not_told(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
-        track("a", answer("QUEUED"), status="QUEUED")
+        track("a", reports("QUEUED"), status="QUEUED")
 
-        assert refresh_due() == RefreshSummary(asked=1)
+        assert refresh_due() == RefreshSummary(polled=1)
         assert received == []
 
     @pytest.mark.parametrize("wrap", [lambda receiver: receiver, partial])
@@ -528,11 +530,11 @@ class TestProgress:
         def fail(**_: Any) -> None:
             raise RuntimeError
 
-        track("a", answer("QUEUED"))
-        track("b", answer("QUEUED"))
+        track("a", reports("QUEUED"))
+        track("b", reports("QUEUED"))
         video_progressed.connect(fail)
         try:
-            assert refresh_due() == RefreshSummary(asked=2, changed=2)
+            assert refresh_due() == RefreshSummary(polled=2, changed=2)
         finally:
             video_progressed.disconnect(fail)
         assert len(received) == 2
@@ -540,12 +542,12 @@ class TestProgress:
 
 class TestTheseNow:
     def test_are_asked_about_due_or_not(self, gateway: Gateway, track: Track) -> None:
-        task = track("a", answer("QUEUED"), next_poll_at=NOW + timedelta(hours=1))
-        other = track("b", answer("QUEUED"))
+        task = track("a", reports("QUEUED"), next_poll_at=NOW + timedelta(hours=1))
+        other = track("b", reports("QUEUED"))
 
-        assert refresh_tasks([task]).asked == 1
-        assert gateway.asked == [task.task_id]
-        assert other.task_id not in gateway.asked
+        assert refresh_tasks([task]).polled == 1
+        assert gateway.polled == [task.task_id]
+        assert other.task_id not in gateway.polled
 
     def test_get_a_new_link_when_they_have_ended(self, gateway: Gateway, track: Track) -> None:
         task = track("a", success())
@@ -559,7 +561,7 @@ class TestTheseNow:
         assert task.video_url_expires_at == NOW + timedelta(hours=12)
 
     def test_stay_unpolled_when_tracking_was_stopped(self, gateway: Gateway, track: Track) -> None:
-        task = track("a", answer("IN_PROGRESS", progress="50%"), next_poll_at=None)
+        task = track("a", reports("IN_PROGRESS", progress="50%"), next_poll_at=None)
 
         refresh_tasks([task])
 
@@ -573,11 +575,11 @@ class TestTheseNow:
         refresh_due()
         gateway.requests.clear()
 
-        assert refresh_tasks(tasks) == RefreshSummary(asked=1, failed=3)
-        assert len(gateway.asked) == 1
+        assert refresh_tasks(tasks) == RefreshSummary(polled=1, failed=3)
+        assert len(gateway.polled) == 1
 
-        gateway.behaviours = dict.fromkeys(gateway.behaviours, answer("QUEUED"))
-        assert refresh_tasks(tasks) == RefreshSummary(asked=3, changed=3)
+        gateway.behaviours = dict.fromkeys(gateway.behaviours, reports("QUEUED"))
+        assert refresh_tasks(tasks) == RefreshSummary(polled=3, changed=3)
         assert gateway_state().is_paused, "for all others it goes on, until its own probe succeeds"
 
     def test_that_are_none_are_nothing(self) -> None:

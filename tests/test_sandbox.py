@@ -70,10 +70,10 @@ def query(sandbox: Sandbox, http_session: requests.Session) -> Query:
     """Call the query endpoint and return the ``data`` of a good answer."""
 
     def query(task_id: str) -> dict[str, Any]:
-        answer = http_session.get(query_url(sandbox, task_id), timeout=5)
-        assert answer.status_code == 200
-        assert answer.json()["code"] == "success"
-        data: dict[str, Any] = answer.json()["data"]
+        response = http_session.get(query_url(sandbox, task_id), timeout=5)
+        assert response.status_code == 200
+        assert response.json()["code"] == "success"
+        data: dict[str, Any] = response.json()["data"]
         return data
 
     return query
@@ -106,11 +106,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 class TestCreate:
     def test_answers_with_the_longer_creation_answer(self, post: Post) -> None:
-        answer = post({"model": "doubao-seedance-2-0-260128"})
+        response = post({"model": "doubao-seedance-2-0-260128"})
 
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"] == "application/json"
-        body = answer.json()
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "application/json"
+        body = response.json()
         assert TASK_ID.fullmatch(body["task_id"])
         assert abs(body.pop("created_at") - time.time()) < 5
         assert body == {
@@ -131,15 +131,15 @@ class TestCreate:
         ignored = {"seed": 7, "watermark": False, "callback_url": "https://a.test/"}
         metadata = {**video, **ignored}
 
-        answer = post({"model": "sandbox-video", "content": content, "metadata": metadata})
+        response = post({"model": "sandbox-video", "content": content, "metadata": metadata})
 
-        state = query(answer.json()["task_id"])["data"]
+        state = query(response.json()["task_id"])["data"]
         assert {name: state[name] for name in video} == video
 
     def test_a_task_ends_as_its_metadata_asks(self, post: Post, query: Query) -> None:
-        asked = {"outcome": "FAILURE", "fail_reason": "No cats, please.", "run_seconds": 0.2}
+        polled = {"outcome": "FAILURE", "fail_reason": "No cats, please.", "run_seconds": 0.2}
 
-        task_id = post({"model": "sandbox-video", "metadata": asked}).json()["task_id"]
+        task_id = post({"model": "sandbox-video", "metadata": polled}).json()["task_id"]
 
         wait_for(lambda: query(task_id)["status"] == "FAILURE")
         assert query(task_id)["fail_reason"] == "No cats, please."
@@ -162,11 +162,11 @@ class TestCreate:
         ids=["empty", "half", "not UTF-8", "deep", "array", "no model", "empty model", "metadata"],
     )
     def test_a_bad_body_is_told_what_to_send(self, post: Post, body: bytes, hint: str) -> None:
-        answer = post(data=body)
+        response = post(data=body)
 
-        assert answer.status_code == 400
-        assert hint in answer.json()["message"]
-        assert {**answer.json(), "message": ""} == {
+        assert response.status_code == 400
+        assert hint in response.json()["message"]
+        assert {**response.json(), "message": ""} == {
             "code": "invalid_request",
             "message": "",
             "data": None,
@@ -206,11 +206,11 @@ class TestCreate:
         ],
     )
     def test_bad_metadata_is_named(self, post: Post, metadata: str) -> None:
-        answer = post(data=f'{{"model": "m", "metadata": {metadata}}}')
+        response = post(data=f'{{"model": "m", "metadata": {metadata}}}')
 
-        assert answer.status_code == 400
+        assert response.status_code == 400
         name = next(iter(json.loads(metadata)))
-        assert answer.json()["message"].startswith(f'"{name}" must be ')
+        assert response.json()["message"].startswith(f'"{name}" must be ')
 
     def test_python_callers_get_the_same_refusals(self, sandbox: Sandbox) -> None:
         with pytest.raises(ValueError, match='"outcome" must be "SUCCESS" or "FAILURE"'):
@@ -222,31 +222,31 @@ class TestFraming:
 
     @pytest.mark.parametrize("length", ["-1", "many", "1.5", "²", "1" * 30, ""])
     def test_an_invalid_length(self, sandbox: Sandbox, length: str) -> None:
-        status, answer = raw_post(sandbox, f"Content-Length: {length}\r\n", b"{}")
+        status, response = raw_post(sandbox, f"Content-Length: {length}\r\n", b"{}")
 
         assert status == 400
-        assert "Content-Length" in answer["message"]
+        assert "Content-Length" in response["message"]
 
     def test_a_missing_length(self, sandbox: Sandbox) -> None:
-        status, answer = raw_post(sandbox, "", b'{"model": "m"}')
+        status, response = raw_post(sandbox, "", b'{"model": "m"}')
 
-        assert (status, answer["code"]) == (400, "invalid_request")
+        assert (status, response["code"]) == (400, "invalid_request")
 
     def test_a_chunked_body(self, sandbox: Sandbox) -> None:
-        status, answer = raw_post(
+        status, response = raw_post(
             sandbox, "Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"
         )
 
         assert status == 400
-        assert "Content-Length" in answer["message"]
+        assert "Content-Length" in response["message"]
 
     def test_a_body_of_the_largest_size_and_one_byte_more(self, post: Post) -> None:
         largest = b'{"model": "m"}'.ljust(MAX_BODY_BYTES)
 
         assert post(data=largest).status_code == 200
-        answer = post(data=largest + b" ")
-        assert answer.status_code == 400
-        assert "too large" in answer.json()["message"]
+        response = post(data=largest + b" ")
+        assert response.status_code == 400
+        assert "too large" in response.json()["message"]
 
     def test_what_is_not_http(self, sandbox: Sandbox) -> None:
         with socket.create_connection(address(sandbox), timeout=5) as client:
@@ -342,10 +342,10 @@ class TestQuery:
             "%252E", "%2E"
         )
         connection.request("GET", path, headers=BEARER)
-        answer = connection.getresponse()
+        response = connection.getresponse()
 
-        assert answer.status == 400
-        assert json.load(answer) == {
+        assert response.status == 400
+        assert json.load(response) == {
             "code": "task_not_exist",
             "message": "task_not_exist",
             "data": None,
@@ -356,11 +356,11 @@ class TestQuery:
         task_id = sandbox.create()
         encoded = "".join(f"%{ord(character):02X}" for character in task_id)
 
-        answer = requests.get(
+        response = requests.get(
             f"{sandbox.url}/v1/video/generations/{encoded}", headers=BEARER, timeout=5
         )
 
-        assert answer.json()["data"]["task_id"] == task_id
+        assert response.json()["data"]["task_id"] == task_id
 
     def test_counts_the_calls(
         self, sandbox: Sandbox, post: Post, http_session: requests.Session
@@ -393,10 +393,10 @@ class TestAccess:
         url = f"{sandbox.url}/v1/video/generations" if method == "POST" else query_url(sandbox, "x")
         headers = {} if authorization is None else {"Authorization": authorization}
 
-        answer = requests.request(method, url, headers=headers, json={"model": "m"}, timeout=5)
+        response = requests.request(method, url, headers=headers, json={"model": "m"}, timeout=5)
 
-        assert answer.status_code == 401
-        error = answer.json()["error"]
+        assert response.status_code == 401
+        error = response.json()["error"]
         assert re.fullmatch(r"Invalid token \(request id: \w+\)", error["message"])
         assert (error["type"], error["code"]) == ("new_api_error", "")
 
@@ -422,29 +422,29 @@ class TestAccess:
         ],
     )
     def test_any_other_path_or_method(self, sandbox: Sandbox, method: str, path: str) -> None:
-        answer = requests.request(
+        response = requests.request(
             method, f"{sandbox.url}{path}?a=b", headers=BEARER, data=b"{}", timeout=5
         )
 
-        assert answer.status_code == 404
-        error = answer.json()["error"]
+        assert response.status_code == 404
+        error = response.json()["error"]
         assert error["message"] == f"Invalid URL ({method} {path})"
         assert error["type"] == "invalid_request_error"
 
     def test_head_has_no_body(self, sandbox: Sandbox, http_session: requests.Session) -> None:
-        answer = http_session.head(query_url(sandbox, "x"), timeout=5)
+        response = http_session.head(query_url(sandbox, "x"), timeout=5)
 
-        assert (answer.status_code, answer.content) == (404, b"")
+        assert (response.status_code, response.content) == (404, b"")
 
 
 class TestVideo:
     def test_opens_without_the_key(self, video_url: str) -> None:
-        answer = requests.get(video_url, timeout=5)
+        response = requests.get(video_url, timeout=5)
 
-        assert answer.status_code == 200
-        assert answer.content == VIDEO
-        assert answer.headers["Content-Type"] == "video/mp4"
-        assert answer.headers["Accept-Ranges"] == "bytes"
+        assert response.status_code == 200
+        assert response.content == VIDEO
+        assert response.headers["Content-Type"] == "video/mp4"
+        assert response.headers["Accept-Ranges"] == "bytes"
 
     def test_is_an_mp4_that_starts_playing_at_once(self) -> None:
         assert VIDEO[4:8] == b"ftyp"
@@ -452,13 +452,13 @@ class TestVideo:
         assert len(VIDEO) < 120_000
 
     def test_head(self, video_url: str) -> None:
-        answer = requests.head(video_url, headers={"Range": "bytes=0-9"}, timeout=5)
+        response = requests.head(video_url, headers={"Range": "bytes=0-9"}, timeout=5)
 
-        assert (answer.status_code, answer.content) == (200, b"")
-        assert answer.headers["Content-Length"] == str(len(VIDEO))
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["Content-Length"] == str(len(VIDEO))
 
     @pytest.mark.parametrize(
-        ("asked", "start", "stop"),
+        ("polled", "start", "stop"),
         [
             ("bytes=0-0", 0, 1),
             ("bytes=10-19", 10, 20),
@@ -468,21 +468,21 @@ class TestVideo:
             ("bytes=0-99999999", 0, len(VIDEO)),
         ],
     )
-    def test_a_part(self, video_url: str, asked: str, start: int, stop: int) -> None:
-        answer = requests.get(video_url, headers={"Range": asked}, timeout=5)
+    def test_a_part(self, video_url: str, polled: str, start: int, stop: int) -> None:
+        response = requests.get(video_url, headers={"Range": polled}, timeout=5)
 
-        assert answer.status_code == 206
-        assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(VIDEO)}"
-        assert answer.content == VIDEO[start:stop]
+        assert response.status_code == 206
+        assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(VIDEO)}"
+        assert response.content == VIDEO[start:stop]
 
     @pytest.mark.parametrize(
-        "asked", [f"bytes={len(VIDEO)}-", "bytes=99999999-100000000", "bytes=-0"]
+        "polled", [f"bytes={len(VIDEO)}-", "bytes=99999999-100000000", "bytes=-0"]
     )
-    def test_a_part_beyond_the_end(self, video_url: str, asked: str) -> None:
-        answer = requests.get(video_url, headers={"Range": asked}, timeout=5)
+    def test_a_part_beyond_the_end(self, video_url: str, polled: str) -> None:
+        response = requests.get(video_url, headers={"Range": polled}, timeout=5)
 
-        assert (answer.status_code, answer.content) == (416, b"")
-        assert answer.headers["Content-Range"] == f"bytes */{len(VIDEO)}"
+        assert (response.status_code, response.content) == (416, b"")
+        assert response.headers["Content-Range"] == f"bytes */{len(VIDEO)}"
 
     @pytest.mark.parametrize(
         "headers",
@@ -498,10 +498,10 @@ class TestVideo:
     def test_what_is_no_single_part_gets_the_whole(
         self, video_url: str, headers: dict[str, str]
     ) -> None:
-        answer = requests.get(video_url, headers=headers, timeout=5)
+        response = requests.get(video_url, headers=headers, timeout=5)
 
-        assert answer.status_code == 200
-        assert answer.content == VIDEO
+        assert response.status_code == 200
+        assert response.content == VIDEO
 
     def test_the_link_says_when_it_dies_and_does(
         self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
@@ -521,10 +521,10 @@ class TestVideo:
 
     def test_the_lifetime_can_be_chosen(self) -> None:
         with Sandbox(link_lifetime=0) as sandbox:
-            answer = requests.get(
+            response = requests.get(
                 query_url(sandbox, sandbox.create(run_seconds=0)), headers=BEARER, timeout=5
             )
-            link = answer.json()["data"]["data"]["content"]["video_url"]
+            link = response.json()["data"]["data"]["content"]["video_url"]
             assert requests.get(link, timeout=5).status_code == 403
 
     @pytest.mark.parametrize(
@@ -540,9 +540,9 @@ class TestVideo:
         ids=["bare", "signature", "expiry", "other task", "not ASCII", "no time"],
     )
     def test_a_forged_link(self, video_url: str, forge: Callable[[str], str]) -> None:
-        answer = requests.get(forge(video_url), headers=BEARER, timeout=5)
+        response = requests.get(forge(video_url), headers=BEARER, timeout=5)
 
-        assert answer.status_code == 403
+        assert response.status_code == 403
 
 
 class TestErrors:
@@ -553,8 +553,8 @@ class TestErrors:
         http_session: requests.Session,
         clock: time_machine.Traveller,
     ) -> None:
-        asked = {"error": 429, "error_seconds": 90, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        polled = {"error": 429, "error_seconds": 90, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
 
         seen = []
         for seconds in (0, 30.5, 59.4, 0.1):
@@ -597,8 +597,8 @@ class TestStuck:
     def test_task_stays_at_half_for_ever(
         self, post: Post, query: Query, clock: time_machine.Traveller
     ) -> None:
-        asked = {"outcome": "STUCK", "run_seconds": 10}
-        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        polled = {"outcome": "STUCK", "run_seconds": 10}
+        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
 
         clock.shift(7)
         before = query(task_id)
@@ -613,8 +613,8 @@ class TestLinksOfOneTask:
     def test_link_lifetime_of_a_task_is_its_own(
         self, post: Post, query: Query, clock: time_machine.Traveller
     ) -> None:
-        asked = {"link_lifetime": 60, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        polled = {"link_lifetime": 60, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
         link = query(task_id)["data"]["content"]["video_url"]
 
         clock.shift(59)
@@ -625,8 +625,8 @@ class TestLinksOfOneTask:
     def test_link_that_needs_the_key_opens_with_it_alone(
         self, sandbox: Sandbox, post: Post, query: Query, http_session: requests.Session
     ) -> None:
-        asked = {"needs_key": True, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": asked}).json()["task_id"]
+        polled = {"needs_key": True, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
         link = query(task_id)["data"]["content"]["video_url"]
 
         assert link == f"{sandbox.url}/v1/videos/{task_id}/content"
@@ -680,9 +680,9 @@ class TestLife:
         statuses = []
         for method, path, body in calls:
             connection.request(method, path, body=body, headers=BEARER)
-            answer = connection.getresponse()
-            answer.read()
-            statuses.append(answer.status)
+            response = connection.getresponse()
+            response.read()
+            statuses.append(response.status)
 
         assert statuses == [200, 400, 404, 403, 200]
         assert connection.sock is socket_used
@@ -770,22 +770,22 @@ class TestCommand:
     def test_says_how_to_use_it_serves_and_ends_well(self, number: signal.Signals) -> None:
         with run_command("--port", "0", "--api-key", "other-key") as process:
             try:
-                said = read_until(process, "curl ")
-                settings = re.search(r"OCTOVID = (\{.*\})", said)
+                reported = read_until(process, "curl ")
+                settings = re.search(r"OCTOVID = (\{.*\})", reported)
                 assert settings
                 octovid = json.loads(settings[1])
                 assert octovid["API_KEY"] == "other-key"
-                assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", said)
-                assert '"outcome": "FAILURE"' in said + read_until(process, "needs_key")
-                curl = next(line for line in said.splitlines() if "curl" in line)
+                assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", reported)
+                assert '"outcome": "FAILURE"' in reported + read_until(process, "needs_key")
+                curl = next(line for line in reported.splitlines() if "curl" in line)
                 assert f"{octovid['BASE_URL']}/v1/video/generations" in curl
-                answer = requests.post(
+                response = requests.post(
                     f"{octovid['BASE_URL']}/v1/video/generations",
                     headers={"Authorization": "Bearer other-key"},
                     json={"model": "m"},
                     timeout=5,
                 )
-                assert answer.status_code == 200
+                assert response.status_code == 200
             finally:
                 process.send_signal(number)
             out, err = process.communicate(timeout=20)
@@ -844,10 +844,10 @@ def raw_post(sandbox: Sandbox, headers: str, body: bytes) -> tuple[int, dict[str
     with socket.create_connection(address(sandbox), timeout=5) as client:
         client.sendall(head.encode() + body)
         client.shutdown(socket.SHUT_WR)
-        answer = http.client.HTTPResponse(client)
-        answer.begin()
-        status, decoded = answer.status, json.load(answer)
-        answer.close()
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        status, decoded = response.status, json.load(response)
+        response.close()
     return status, decoded
 
 
@@ -867,9 +867,9 @@ def run_command(*arguments: str) -> subprocess.Popen[str]:
 def read_until(process: subprocess.Popen[str], word: str) -> str:
     """Read the output up to the line with ``word``; the end of the process ends it too."""
     assert process.stdout
-    said = ""
+    reported = ""
     for line in process.stdout:
-        said += line
+        reported += line
         if word in line:
-            return said
-    raise AssertionError(f"the command ended without {word!r}: {said}")
+            return reported
+    raise AssertionError(f"the command ended without {word!r}: {reported}")

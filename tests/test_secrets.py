@@ -41,18 +41,18 @@ from tests.broker import take_messages
 from tests.gateway import (
     Behaviour,
     Gateway,
-    answer,
     breaks_off,
+    reports,
     resets,
+    responds,
     running_gateway,
-    says,
     success,
 )
 
 KEY = "sk-0123456789abcdef"
 SIGNATURE = "5ec4e7"
 SIGNED = f"https://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
-SAID = f"Bearer {KEY} may not see {SIGNED}"
+ECHO = f"Bearer {KEY} may not see {SIGNED}"
 ESCAPED_KEY = "".join(f"\\u{ord(char):04x}" for char in KEY)
 """As JSON may write it: no search for the key finds it."""
 
@@ -72,7 +72,7 @@ def assert_is_clean(text: str) -> None:
 
 def forbidden(*_: object, **__: object) -> None:
     """What nobody foresees."""
-    raise KeyError(SAID)
+    raise KeyError(ECHO)
 
 
 # Tracebacks. Of a frame they show its variables, and the lines around the one that runs: the key
@@ -101,14 +101,14 @@ class TestTracebacks:
     @pytest.mark.parametrize(
         "behaviour",
         [
-            says(401, {"error": {"message": SAID}}),
-            says(500, SAID),
-            says(200, SAID),
-            says(200, {"code": "bad", "message": SAID}),
-            says(302, Location=f"https://{KEY}.example/?X-Tos-Signature={SIGNATURE}"),
-            says(200, b"x" * 2000, Content_Encoding="gzip"),
+            responds(401, {"error": {"message": ECHO}}),
+            responds(500, ECHO),
+            responds(200, ECHO),
+            responds(200, {"code": "bad", "message": ECHO}),
+            responds(302, Location=f"https://{KEY}.example/?X-Tos-Signature={SIGNATURE}"),
+            responds(200, b"x" * 2000, Content_Encoding="gzip"),
             resets(),
-            breaks_off(SAID.encode()),
+            breaks_off(ECHO.encode()),
         ],
         ids=["401", "500", "no_json", "error", "redirect", "packing", "reset", "half"],
     )
@@ -122,7 +122,7 @@ class TestTracebacks:
     @pytest.mark.parametrize(
         "place",
         [
-            "octovid_django.snapshot.TaskSnapshot.from_answer",
+            "octovid_django.snapshot.TaskSnapshot.from_response",
             "http.client.HTTPConnection.endheaders",
             "urllib3.connectionpool.HTTPConnectionPool._make_request",
             "urllib3.response.HTTPResponse.read1",
@@ -131,7 +131,7 @@ class TestTracebacks:
     def test_of_what_nobody_foresees(
         self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
     ) -> None:
-        gateway.default = says(200, {"code": SAID, "data": SAID})
+        gateway.default = responds(200, {"code": ECHO, "data": ECHO})
         monkeypatch.setattr(place, forbidden)
         with pytest.raises(OctovidError, match="unforeseen KeyError") as raised:
             query_task("t")
@@ -185,7 +185,7 @@ def reachable(error: BaseException) -> str:
 
 @pytest.mark.parametrize(
     "behaviour",
-    [says(401, {"message": SAID}), says(200, SAID), resets(), breaks_off(SAID.encode())],
+    [responds(401, {"message": ECHO}), responds(200, ECHO), resets(), breaks_off(ECHO.encode())],
     ids=["401", "no_json", "reset", "half"],
 )
 def test_exception_has_no_context_whose_frames_hold_the_key(
@@ -232,15 +232,17 @@ def batch(gateway: Gateway, transactional_db: None) -> Iterator[None]:
     escaped = f'{{"code": "bad", "message": "{ESCAPED_KEY}"}}'
     gateway.behaviours = {
         "success": success(SIGNED),
-        "failure": answer("FAILURE", fail_reason=SAID),
-        "running": answer("IN_PROGRESS", note=SAID, data={KEY: [KEY], "status": KEY, "ratio": KEY}),
-        "error": says(200, {"code": KEY, "message": SAID}),
-        "escaped": says(400, escaped),
-        "no_json": says(200, SAID),
-        "server": says(502, {"message": SAID}),
-        "redirect": says(302, Location=f"https://{KEY}.example/"),
-        "reset": resets(SAID.encode()),
-        "account": says(401, {"error": {"message": SAID}}),
+        "failure": reports("FAILURE", fail_reason=ECHO),
+        "running": reports(
+            "IN_PROGRESS", note=ECHO, data={KEY: [KEY], "status": KEY, "ratio": KEY}
+        ),
+        "error": responds(200, {"code": KEY, "message": ECHO}),
+        "escaped": responds(400, escaped),
+        "no_json": responds(200, ECHO),
+        "server": responds(502, {"message": ECHO}),
+        "redirect": responds(302, Location=f"https://{KEY}.example/"),
+        "reset": resets(ECHO.encode()),
+        "account": responds(401, {"error": {"message": ECHO}}),
     }
     for task_id in gateway.behaviours:
         VideoTask.objects.track(task_id)
@@ -260,7 +262,7 @@ class TestLogs:
     def test_are_clean_where_nobody_foresees_what_happens(
         self, monkeypatch: pytest.MonkeyPatch, everything_logged: Callable[[], str]
     ) -> None:
-        monkeypatch.setattr(TaskSnapshot, "from_answer", forbidden)
+        monkeypatch.setattr(TaskSnapshot, "from_response", forbidden)
         refresh_due()
 
         text = everything_logged()
@@ -289,7 +291,7 @@ class TestLogs:
         address = "admin@example.com"
         settings.ADMINS = [address if django.VERSION >= (6,) else ("Admin", address)]
         settings.DEBUG = False
-        monkeypatch.setattr(TaskSnapshot, "from_answer", forbidden)
+        monkeypatch.setattr(TaskSnapshot, "from_response", forbidden)
         handler = AdminEmailHandler(include_html=True)
         logger = logging.getLogger("octovid_django")
         logger.addHandler(handler)
@@ -347,7 +349,7 @@ class TestReceiverErrors:
 
         admin = "admin:octovid_django_videotask"
         selected = {"_selected_action": [task.pk]}
-        answers = [
+        responses = [
             admin_client.get(reverse(f"{admin}_changelist")),
             admin_client.get(reverse(f"{admin}_change", args=[task.pk])),
             admin_client.get(reverse(f"{admin}_live"), {"ids": task.pk}),
@@ -357,7 +359,7 @@ class TestReceiverErrors:
             ),
         ]
         task.refresh_from_db()
-        texts = [answer.content.decode() for answer in answers]
+        texts = [response.content.decode() for response in responses]
         own = "\n".join(
             line for line in everything_logged().splitlines() if not line.startswith("urllib3")
         )
@@ -378,7 +380,7 @@ class TestReceiverErrors:
         VideoTask.objects.filter(pk=task.pk).update(
             status="QUEUED", completed_at=None, next_delivery_at=None, next_poll_at=timezone.now()
         )
-        gateway.default = answer("IN_PROGRESS")
+        gateway.default = reports("IN_PROGRESS")
         video_progressed.connect(leave)
         try:
             assert refresh_due().changed == 1
@@ -413,7 +415,7 @@ class TestReceiverErrors:
         VideoTask.objects.filter(pk=task.pk).update(
             status="QUEUED", completed_at=None, next_delivery_at=None, next_poll_at=timezone.now()
         )
-        gateway.default = answer("IN_PROGRESS", data={"content": task.payload["content"]})
+        gateway.default = reports("IN_PROGRESS", data={"content": task.payload["content"]})
         refresh_due()
 
         lines = everything_logged().splitlines()
@@ -456,7 +458,7 @@ class TestWhatIsKept:
         task = VideoTask.objects.track("refused")
         reason = f"cannot copy {SIGNED}"
         data = {"task_id": "refused", "status": "FAILURE", "fail_reason": reason}
-        gateway.behaviours["refused"] = says(200, {"code": "success", "data": data})
+        gateway.behaviours["refused"] = responds(200, {"code": "success", "data": data})
         refresh_tasks([task])
 
         admin = "admin:octovid_django_videotask"
@@ -520,7 +522,7 @@ class TestOverTLS:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        secure_gateway.default = says(301, Location=f"{gateway.url}/v1/video/generations/t")
+        secure_gateway.default = responds(301, Location=f"{gateway.url}/v1/video/generations/t")
         with pytest.raises(OctovidRedirectError, match="pointing at http:"):
             query_task("t")
         with open_video(f"{secure_gateway.url}/v1/videos/t/content") as video:

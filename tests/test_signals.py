@@ -97,11 +97,11 @@ def test_progress_is_told_with_its_task_and_what_it_was_before(
 def test_an_end_is_no_progress_and_nothing_new_is_none_either(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
-    ended = VideoTask.objects.track(sandbox.create(run_seconds=0))
+    completed_task = VideoTask.objects.track(sandbox.create(run_seconds=0))
     waiting = VideoTask.objects.track(sandbox.create(run_seconds=10))
 
-    refresh_tasks([ended, waiting])
-    refresh_tasks([ended, waiting])
+    refresh_tasks([completed_task, waiting])
+    refresh_tasks([completed_task, waiting])
 
     assert received == []
 

@@ -1,4 +1,4 @@
-"""Every answer that the contract knows is a file in ``tests/answers/``.
+"""Every answer that the contract knows is a file in ``tests/responses/``.
 
 ``becomes`` holds what the snapshot says; what it leaves out, the snapshot must not say. The
 payload is the answer's ``data`` where the file does not tell otherwise.
@@ -19,7 +19,7 @@ from octovid_django import exceptions
 from octovid_django.enums import TaskStatus
 from octovid_django.snapshot import TaskSnapshot
 
-ANSWERS = sorted((Path(__file__).parent / "answers").glob("*.json"))
+RESPONSES = sorted((Path(__file__).parent / "responses").glob("*.json"))
 SILENCE: dict[str, Any] = {
     **dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), ""),
     **dict.fromkeys(("resolution", "ratio", "model"), ""),
@@ -29,46 +29,46 @@ SILENCE: dict[str, Any] = {
 VIDEO = "https://cdn.example/video.mp4"
 
 
-def read(answer: Any) -> TaskSnapshot:
-    return TaskSnapshot.from_answer(
-        answer, base_url="https://octopusx.ai", link_lifetime=timedelta(hours=12)
+def read(response: Any) -> TaskSnapshot:
+    return TaskSnapshot.from_response(
+        response, base_url="https://octopusx.ai", link_lifetime=timedelta(hours=12)
     )
 
 
-def answer(status: str = "IN_PROGRESS", **fields: Any) -> dict[str, Any]:
+def response(status: str = "IN_PROGRESS", **fields: Any) -> dict[str, Any]:
     return {"code": "success", "data": {"task_id": "task_1", "status": status, **fields}}
 
 
-@pytest.mark.parametrize("path", ANSWERS, ids=[path.stem for path in ANSWERS])
+@pytest.mark.parametrize("path", RESPONSES, ids=[path.stem for path in RESPONSES])
 def test_every_answer_of_the_contract(path: Path) -> None:
     case = json.loads(path.read_text())
 
     if "raises" in case:
         with pytest.raises(getattr(exceptions, case["raises"])):
-            read(case["answer"])
+            read(case["response"])
         return
-    said = {
+    reported = {
         name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-        for name, value in asdict(read(case["answer"])).items()
+        for name, value in asdict(read(case["response"])).items()
     }
-    assert said == {**SILENCE, "payload": case["answer"].get("data"), **case["becomes"]}
+    assert reported == {**SILENCE, "payload": case["response"].get("data"), **case["becomes"]}
 
 
 def test_every_row_of_the_contract_has_an_answer() -> None:
-    rows = {json.loads(path.read_text())["contract"] for path in ANSWERS}
+    rows = {json.loads(path.read_text())["contract"] for path in RESPONSES}
 
     assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 18))}
 
 
 def test_is_frozen() -> None:
-    snapshot = read(answer())
+    snapshot = read(response())
 
     with pytest.raises(FrozenInstanceError):
         snapshot.status = TaskStatus.SUCCESS  # type: ignore[misc]
 
 
 def test_times_are_aware_and_in_utc() -> None:
-    snapshot = read(answer("SUCCESS", finish_time=1775908382, result_url=VIDEO))
+    snapshot = read(response("SUCCESS", finish_time=1775908382, result_url=VIDEO))
 
     assert snapshot.finished_at == datetime(2026, 4, 11, 11, 53, 2, tzinfo=timezone.utc)
     assert snapshot.finished_at.tzinfo is timezone.utc
@@ -77,7 +77,7 @@ def test_times_are_aware_and_in_utc() -> None:
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("said", "message"),
+        ("reported", "message"),
         [
             (
                 {"code": "get_task_failed", "message": "record not found", "data": None},
@@ -99,16 +99,16 @@ class TestErrors:
             ({}, "the gateway answered with no task: without a reason"),
         ],
     )
-    def test_say_what_came_instead(self, said: Any, message: str) -> None:
-        with pytest.raises(exceptions.OctovidAnswerError) as raised:
-            read(said)
+    def test_say_what_came_instead(self, reported: Any, message: str) -> None:
+        with pytest.raises(exceptions.OctovidResponseError) as raised:
+            read(reported)
 
         assert str(raised.value) == message
 
     def test_an_error_word_beside_a_task_is_no_refusal(self) -> None:
-        said = {"code": "0", "task_id": "task_1", "status": "running"}
+        reported = {"code": "0", "task_id": "task_1", "status": "running"}
 
-        assert read(said).status == TaskStatus.IN_PROGRESS
+        assert read(reported).status == TaskStatus.IN_PROGRESS
 
 
 class TestLinks:
@@ -126,13 +126,15 @@ class TestLinks:
         ],
     )
     def test_anything_else_is_no_link(self, link: Any) -> None:
-        said = answer("SUCCESS", result_url=link, url=link, data={"content": {"video_url": link}})
+        reported = response(
+            "SUCCESS", result_url=link, url=link, data={"content": {"video_url": link}}
+        )
 
-        assert read(said).video_url == ""
+        assert read(reported).video_url == ""
 
     @pytest.mark.parametrize("status", ["IN_PROGRESS", "FAILURE", "QUEUED", "nonsense"])
     def test_a_task_that_has_not_succeeded_has_none(self, status: str) -> None:
-        snapshot = read(answer(status, result_url=VIDEO, fail_reason=VIDEO))
+        snapshot = read(response(status, result_url=VIDEO, fail_reason=VIDEO))
 
         assert snapshot.video_url == ""
         assert snapshot.video_url_expires_at is None
@@ -140,31 +142,31 @@ class TestLinks:
     def test_video_url_comes_before_what_may_be_anything(self) -> None:
         inner = {"content": {"video_url": VIDEO}, "url": "https://cdn.example/poster.jpg"}
 
-        assert read(answer("SUCCESS", data=inner)).video_url == VIDEO
+        assert read(response("SUCCESS", data=inner)).video_url == VIDEO
 
     def test_result_url_comes_before_the_upstreams_own(self) -> None:
         inner = {"content": {"video_url": "https://cdn.example/raw.mp4"}}
 
-        assert read(answer("SUCCESS", data=inner, result_url=VIDEO)).video_url == VIDEO
+        assert read(response("SUCCESS", data=inner, result_url=VIDEO)).video_url == VIDEO
 
     @pytest.mark.parametrize("name", ["input", "request", "images", "error", "properties", "links"])
     def test_what_was_sent_in_is_no_video(self, name: str) -> None:
-        said = answer("SUCCESS", data={name: {"url": VIDEO, "video_url": VIDEO}})
+        reported = response("SUCCESS", data={name: {"url": VIDEO, "video_url": VIDEO}})
 
-        assert read(said).video_url == ""
+        assert read(reported).video_url == ""
 
     @pytest.mark.parametrize(
         "name", ["image_url", "last_frame_url", "cover_url", "callback_url", "original_result_url"]
     )
     def test_other_links_are_no_video(self, name: str) -> None:
-        assert read(answer("SUCCESS", data={"content": {name: VIDEO}})).video_url == ""
+        assert read(response("SUCCESS", data={"content": {name: VIDEO}})).video_url == ""
 
     def test_link_to_this_task_at_localhost_is_the_gateways_by_either_id(self) -> None:
         """The id that was asked for, and the one that the answer has."""
         for own_id in ("asked/1", "task_1"):
             link = f"http://127.0.0.1:3000/v1/videos/{quote(own_id, safe='')}/content"
-            snapshot = TaskSnapshot.from_answer(
-                answer("SUCCESS", result_url=link),
+            snapshot = TaskSnapshot.from_response(
+                response("SUCCESS", result_url=link),
                 base_url="https://octopusx.ai/api",
                 link_lifetime=timedelta(hours=12),
                 task_id="asked/1",
@@ -174,13 +176,13 @@ class TestLinks:
 
     @pytest.mark.parametrize("word", ["FAILURE", "failed", "error", "timeout", "rejected"])
     def test_word_of_failure_beside_a_link_is_not_believed(self, word: str) -> None:
-        snapshot = read(answer(word, fail_reason="task failed", data={"output": VIDEO}))
+        snapshot = read(response(word, fail_reason="task failed", data={"output": VIDEO}))
 
         assert (snapshot.status, snapshot.video_url) == (TaskStatus.SUCCESS, VIDEO)
         assert snapshot.fail_reason == ""
 
     def test_one_without_any_time_has_no_expiry(self) -> None:
-        assert read(answer("SUCCESS", result_url=VIDEO)).video_url_expires_at is None
+        assert read(response("SUCCESS", result_url=VIDEO)).video_url_expires_at is None
 
 
 FIELDS = (
@@ -204,17 +206,17 @@ class TestHostileAnswers:
     @pytest.mark.parametrize("value", WEIRD, ids=[f"value{n}" for n in range(len(WEIRD))])
     @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
     def test_weird_value(self, field: str, value: Any, status: str) -> None:
-        said = answer(status)
-        said["data"] |= {field: value}
+        reported = response(status)
+        reported["data"] |= {field: value}
         try:
-            snapshot = read(said)
-        except exceptions.OctovidAnswerError:
+            snapshot = read(reported)
+        except exceptions.OctovidResponseError:
             return
         assert_storable(snapshot)
 
     def test_huge_data_link_is_cut(self) -> None:
         inner = {"content": {"video_url": "data:video/mp4;base64," + "A" * 8_000_000}, "seed": 7}
-        snapshot = read(answer("SUCCESS", data=inner))
+        snapshot = read(response("SUCCESS", data=inner))
 
         assert_storable(snapshot)
         assert snapshot.payload["data"]["seed"] == 7, "only the link is cut"
@@ -223,7 +225,7 @@ class TestHostileAnswers:
         )
 
     def test_short_strings_survive_a_long_one(self) -> None:
-        snapshot = read(answer(data={"log": "y" * 200_000, "seed": "7"}))
+        snapshot = read(response(data={"log": "y" * 200_000, "seed": "7"}))
 
         assert_storable(snapshot)
         assert snapshot.payload["data"]["seed"] == "7"
@@ -239,7 +241,7 @@ class TestHostileAnswers:
         ],
     )
     def test_bulk_of_any_kind_stays_within_the_bound(self, inner: Any) -> None:
-        assert_storable(read(answer(data=inner)))
+        assert_storable(read(response(data=inner)))
 
     def test_words_that_hold_secrets_are_redacted_and_short(self) -> None:
         link = "https://cdn.example/v.mp4?k=s3cr3t-of-a-link"
@@ -250,7 +252,7 @@ class TestHostileAnswers:
             "model": f"model {link}",
             "data": {"content": {"video_url": link}},
         }
-        snapshot = read(answer(**words))
+        snapshot = read(response(**words))
 
         for text in (snapshot.upstream_status, snapshot.resolution, snapshot.ratio):
             assert len(text) <= 64
@@ -262,20 +264,20 @@ class TestHostileAnswers:
         for _ in range(500):
             inner = {"data": inner, "list": [inner]}
             inner = {"data": inner}
-        assert_storable(read(answer(data=inner)))
+        assert_storable(read(response(data=inner)))
 
     def test_deep_envelopes(self) -> None:
-        said: Any = answer("SUCCESS", result_url=VIDEO)
+        reported: Any = response("SUCCESS", result_url=VIDEO)
         for _ in range(500):
-            said = {"code": "success", "data": said}
-        snapshot = read(said)
+            reported = {"code": "success", "data": reported}
+        snapshot = read(reported)
 
         assert_storable(snapshot)
         assert snapshot.status is None, "what lies that deep is not known yet"
 
     def test_text_that_databases_refuse(self) -> None:
         snapshot = read(
-            answer("FAILURE", fail_reason="no\x00 \ud83c cats", data={"\x00": "\udfff"})
+            response("FAILURE", fail_reason="no\x00 \ud83c cats", data={"\x00": "\udfff"})
         )
 
         assert_storable(snapshot)

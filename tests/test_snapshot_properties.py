@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 
 from octovid_django.client import query_task
 from octovid_django.enums import TaskStatus
-from octovid_django.exceptions import OctovidAnswerError, OctovidError, OctovidTaskNotFoundError
+from octovid_django.exceptions import OctovidError, OctovidResponseError, OctovidTaskNotFoundError
 from octovid_django.models import VideoTask
 from octovid_django.snapshot import TaskSnapshot
-from octovid_django.transition import after_answer, after_error
-from tests.gateway import Gateway, says
+from octovid_django.transition import after_error, after_response
+from tests.gateway import Gateway, responds
 
-ANSWERS = [
-    json.loads(path.read_text())["answer"]
-    for path in sorted((Path(__file__).parent / "answers").glob("*.json"))
+RESPONSES = [
+    json.loads(path.read_text())["response"]
+    for path in sorted((Path(__file__).parent / "responses").glob("*.json"))
 ]
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 VIDEO = "https://cdn.example/v.mp4"
@@ -104,13 +104,13 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 @st.composite
 def mutations(draw: st.DrawFn) -> Any:
     """An answer of the contract in which some places hold something else, or nothing."""
-    answer = {"": copy.deepcopy(draw(st.sampled_from(ANSWERS)))}
+    response = {"": copy.deepcopy(draw(st.sampled_from(RESPONSES)))}
     for _ in range(draw(st.integers(1, 4))):
-        where, key = draw(st.sampled_from(places(answer)))
+        where, key = draw(st.sampled_from(places(response)))
         change = draw(st.sampled_from(["replace", "remove", "add", "wrap", "deepen"]))
         if change == "replace":
             where[key] = draw(values)
-        elif change == "remove" and isinstance(where, dict) and where is not answer:
+        elif change == "remove" and isinstance(where, dict) and where is not response:
             del where[key]
         elif change == "add" and isinstance(where[key], dict):
             where[key][draw(names | texts)] = draw(values)
@@ -119,12 +119,12 @@ def mutations(draw: st.DrawFn) -> Any:
         elif change == "deepen":
             for _ in range(draw(st.sampled_from([30, 400]))):
                 where[key] = [where[key]]
-    return answer[""]
+    return response[""]
 
 
-def read(answer: Any) -> TaskSnapshot:
-    return TaskSnapshot.from_answer(
-        answer, base_url="https://octopusx.ai", link_lifetime=timedelta(hours=12)
+def read(response: Any) -> TaskSnapshot:
+    return TaskSnapshot.from_response(
+        response, base_url="https://octopusx.ai", link_lifetime=timedelta(hours=12)
     )
 
 
@@ -162,17 +162,17 @@ unchanging_fixtures = settings(suppress_health_check=[HealthCheck.function_scope
 
 
 @unchanging_fixtures
-@given(answer=tasks | mutations() | values)
+@given(response=tasks | mutations() | values)
 def test_every_answer_is_refused_by_our_own_exception_or_can_be_stored(
-    task: VideoTask, answer: Any
+    task: VideoTask, response: Any
 ) -> None:
     try:
-        snapshot = read(answer)
-    except (OctovidAnswerError, OctovidTaskNotFoundError) as error:
+        snapshot = read(response)
+    except (OctovidResponseError, OctovidTaskNotFoundError) as error:
         assert_can_be_stored(task, after_error(task, error, NOW).fields)
         return
     assert_is_bounded(snapshot.payload)
-    assert_can_be_stored(task, after_answer(task, snapshot, NOW).fields)
+    assert_can_be_stored(task, after_response(task, snapshot, NOW).fields)
     for name in ("submitted_at", "started_at", "finished_at", "video_url_expires_at"):
         assert_can_be_shown(getattr(snapshot, name))
 
@@ -180,7 +180,7 @@ def test_every_answer_is_refused_by_our_own_exception_or_can_be_stored(
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
     """The bytes of an answer, some of them changed, cut off or doubled."""
-    body = bytearray(json.dumps(draw(st.sampled_from(ANSWERS))).encode())
+    body = bytearray(json.dumps(draw(st.sampled_from(RESPONSES))).encode())
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(body)))
         body[start : start + draw(st.integers(0, 20))] = draw(st.binary(max_size=20))
@@ -192,6 +192,6 @@ def bodies(draw: st.DrawFn) -> bytes:
 def test_every_body_ends_in_a_snapshot_or_in_our_own_exception(
     gateway: Gateway, body: bytes, status: int
 ) -> None:
-    gateway.default = says(status, body)
+    gateway.default = responds(status, body)
     with suppress(OctovidError):
         assert_is_bounded(query_task("t").payload)

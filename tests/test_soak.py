@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.soak.gateway import Question
+from tests.soak.gateway import Poll
 from tests.soak.verdict import Records, Times, Verdict, judge
 
-TIMES = Times(poll_interval=3, answer=2, work=20, skew=2)
+TIMES = Times(poll_interval=3, timeout=2, work=20, skew=2)
 NOW = 1_776_011_700.0
 
 
@@ -31,8 +31,8 @@ def run(task_id: str, attempt: int = 1, at: float = NOW + 1, **values: Any) -> l
     ]
 
 
-def question(task_id: str, at: float, cluster: str = "cluster-1", **values: Any) -> Question:
-    return replace(Question(task_id, cluster, at, at + 0.1, None), **values)
+def poll(task_id: str, at: float, cluster: str = "cluster-1", **values: Any) -> Poll:
+    return replace(Poll(task_id, cluster, at, at + 0.1, None), **values)
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ def records() -> Records:
     """Of a trial in which two clusters brought two tasks to their ends, and nothing was wrong."""
     return Records(
         tracked={"well-1", "well-2"},
-        questions=[
-            question("well-1", NOW - 9),
-            question("well-1", NOW - 1, "cluster-2"),
-            question("well-2", NOW - 1),
+        polls=[
+            poll("well-1", NOW - 9),
+            poll("well-1", NOW - 1, "cluster-2"),
+            poll("well-2", NOW - 1),
         ],
         received=run("well-1") + run("well-2"),
         samples=[(NOW + 60, [row("well-1"), row("well-2")])],
@@ -61,8 +61,8 @@ def change_row(**values: Any) -> Callable[[Records], object]:
     return lambda records: records.samples[-1][1][0].update(values)
 
 
-def ask(*questions: Question) -> Callable[[Records], object]:
-    return lambda records: records.questions.extend(questions)
+def ask(*polls: Poll) -> Callable[[Records], object]:
+    return lambda records: records.polls.extend(polls)
 
 
 def tell(*calls: dict[str, Any]) -> Callable[[Records], object]:
@@ -109,12 +109,12 @@ def test_finds_a_task_that_is_stuck(records: Records, values: dict[str, Any]) ->
         ("earlier attempt after a later", tell(*run("well-1", 3), *run("well-1", 2))),
         ("has ended twice", tell(*run("well-1", 2, NOW + 20, completed_at=NOW + 9))),
         ("before its outcome", tell(*reversed(run("well-1", 2, NOW + 20)))),
-        ("asked twice", ask(question("well-1", NOW - 8.8))),
-        ("asked twice", ask(question("well-1", NOW - 9.1, answered_at=NOW - 8.9))),
-        ("asked after the end", ask(question("well-1", NOW + 10))),
+        ("asked twice", ask(poll("well-1", NOW - 8.8))),
+        ("asked twice", ask(poll("well-1", NOW - 9.1, responded_at=NOW - 8.9))),
+        ("asked after the end", ask(poll("well-1", NOW + 10))),
         ("s ahead", change_row(next_poll_at=NOW + 60 + 45)),
         ("s ahead", change_row(next_delivery_at=NOW + 60 + 55)),
-        ("all the work", lambda records: records.questions.pop(1)),
+        ("all the work", lambda records: records.polls.pop(1)),
     ],
 )
 def test_finds_another_promise_broken(
@@ -130,7 +130,7 @@ class TestPoisonedRow:
     def poisoned(self, records: Records) -> dict[str, Any]:
         """A row that meets 403 for ever, ever less often."""
         records.poisoned.add("poison403-1")
-        records.questions += [question("poison403-1", NOW - 2**n) for n in range(1, 6)]
+        records.polls += [poll("poison403-1", NOW - 2**n) for n in range(1, 6)]
         poisoned = row("poison403-1", status="NOT_START", completed_at=None, delivered_at=None)
         poisoned |= {"poll_count": 5, "last_error": "403", "next_poll_at": NOW + 70}
         records.samples[-1][1].append(poisoned)
@@ -160,7 +160,7 @@ class TestPoisonedRow:
         assert any(what in line for line in judge(records, TIMES).broken)
 
     def test_that_does_not_back_off_is_found(self, records: Records) -> None:
-        records.questions += [question("poison403-1", NOW + 3 * n) for n in range(12)]
+        records.polls += [poll("poison403-1", NOW + 3 * n) for n in range(12)]
 
         assert any("does not back off" in line for line in judge(records, TIMES).broken)
 

@@ -20,20 +20,20 @@ from tests.gateway import (
     WRONG_KEY,
     Behaviour,
     Gateway,
-    answer,
-    says,
+    reports,
+    responds,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
-RUNNING = answer("IN_PROGRESS", progress="50%")
-NO_MODEL = says(403, {"error": {"message": "no access to model x", "type": "new_api_error"}})
-NO_SUCH = says(404, {"error": {"message": "no such thing", "type": "new_api_error"}})
+RUNNING = reports("IN_PROGRESS", progress="50%")
+NO_MODEL = responds(403, {"error": {"message": "no access to model x", "type": "new_api_error"}})
+NO_SUCH = responds(404, {"error": {"message": "no such thing", "type": "new_api_error"}})
 POISONS = {
     "403": NO_MODEL,
     "404": NO_SUCH,
-    "404_html": says(404, "<html>", Content_Type="text/html"),
+    "404_html": responds(404, "<html>", Content_Type="text/html"),
 }
 
 
@@ -88,7 +88,7 @@ class TestHealthyRows:
 
         simulate(clock, seconds)
 
-        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        polls = sum(task_id.startswith("good") for task_id in gateway.polled)
         # A pair of poisoned rows pauses once, for a round; then they are known as such.
         allowed = 0.95 if bad <= 2 else 0.9
         assert polls >= allowed * 60 * seconds / 15
@@ -113,7 +113,7 @@ class TestHealthyRows:
 
         simulate(clock, 90)
 
-        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        polls = sum(task_id.startswith("good") for task_id in gateway.polled)
         assert polls >= 0.95 * 300 * 6
         assert gateway_state().pause_count == 0
 
@@ -127,7 +127,7 @@ class TestHealthyRows:
 
         simulate(clock, 3600)
 
-        polls = sum(task_id.startswith("good") for task_id in gateway.asked)
+        polls = sum(task_id.startswith("good") for task_id in gateway.polled)
         assert polls >= 0.9 * 20 * 3600 / 15
 
 
@@ -141,9 +141,9 @@ def test_a_revoked_key_causes_no_more_requests_than_are_in_flight(
 
     refresh_due()
 
-    assert len(gateway.asked) <= 8 + 1
+    assert len(gateway.polled) <= 8 + 1
     assert gateway_state().is_paused
-    assert VideoTask.objects.filter(poll_count=1).count() == len(gateway.asked)
+    assert VideoTask.objects.filter(poll_count=1).count() == len(gateway.polled)
 
 
 class TestSecondRow:
@@ -220,7 +220,7 @@ class TestSecondRow:
 
 
 class TestProbe:
-    @pytest.mark.parametrize("behaviour", [WRONG_KEY, TOO_MANY, says(429, Retry_After="2")])
+    @pytest.mark.parametrize("behaviour", [WRONG_KEY, TOO_MANY, responds(429, Retry_After="2")])
     def test_goes_with_another_row_than_the_one_that_paused(
         self,
         gateway: Gateway,
@@ -238,7 +238,7 @@ class TestProbe:
 
         refresh_due()
 
-        assert gateway.asked[0] == "good"
+        assert gateway.polled[0] == "good"
 
     def test_that_succeeds_tells_that_the_others_are_refused_by_themselves(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
@@ -278,7 +278,7 @@ class TestLost:
     def test_a_task_that_429_comes_between_is_all_the_same(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
-        unknown = says(400, {"code": "task_not_exist"})
+        unknown = responds(400, {"code": "task_not_exist"})
         task = track("a")
         for number in range(12):
             gateway.behaviours["a"] = TOO_MANY if number % 3 == 0 else unknown

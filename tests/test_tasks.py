@@ -41,7 +41,7 @@ class TestMessages:
     """What django-q2 does with messages that are no more than wake-up calls."""
 
     @pytest.fixture
-    def ended(self, sandbox: Sandbox) -> VideoTask:
+    def completed_task(self, sandbox: Sandbox) -> VideoTask:
         """A task whose end is committed, and the message of which was taken, as by a worker."""
         VideoTask.objects.track(sandbox.create(run_seconds=0))
         refresh_due()
@@ -51,26 +51,28 @@ class TestMessages:
     def run(self, function: str, *args: int) -> None:
         async_task(function, *args, sync=True)
 
-    def test_that_come_twice_tell_once(self, ended: VideoTask, received: Received) -> None:
-        self.run(DELIVER, ended.pk)
-        self.run(DELIVER, ended.pk)
+    def test_that_come_twice_tell_once(self, completed_task: VideoTask, received: Received) -> None:
+        self.run(DELIVER, completed_task.pk)
+        self.run(DELIVER, completed_task.pk)
 
         assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
 
     def test_that_come_hours_late_change_nothing(
-        self, ended: VideoTask, received: Received, sandbox: Sandbox
+        self, completed_task: VideoTask, received: Received, sandbox: Sandbox
     ) -> None:
-        self.run(DELIVER, ended.pk)
-        told, asked = len(received), sandbox.query_count
+        self.run(DELIVER, completed_task.pk)
+        messages_of, polled = len(received), sandbox.query_count
 
         with time_machine.travel(timezone.now() + timedelta(hours=7)):
             for function in ("refresh_due", "refresh_backlog"):
                 self.run(f"octovid_django.tasks.{function}")
-            self.run(DELIVER, ended.pk)
+            self.run(DELIVER, completed_task.pk)
 
-        assert (len(received), sandbox.query_count) == (told, asked)
+        assert (len(received), sandbox.query_count) == (messages_of, polled)
 
-    def test_that_never_come_are_not_missed(self, ended: VideoTask, received: Received) -> None:
+    def test_that_never_come_are_not_missed(
+        self, completed_task: VideoTask, received: Received
+    ) -> None:
         self.run("octovid_django.tasks.refresh_due")
 
         assert [name for name, _ in received] == ["video_succeeded", "video_completed"]

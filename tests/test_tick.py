@@ -16,7 +16,7 @@ from octovid_django.sandbox import Sandbox
 from octovid_django.signals import video_completed, video_progressed
 from octovid_django.tick import help_out, tick, window_seconds
 from tests.broker import take_messages
-from tests.gateway import Gateway, is_silent
+from tests.gateway import Gateway, never_responds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -161,7 +161,7 @@ class TestHelp:
         self, short_window: None, gateway: Gateway, configure: Callable[..., None]
     ) -> None:
         configure(BATCH_SIZE=1, CONCURRENCY=1)
-        gateway.default = is_silent()
+        gateway.default = never_responds()
         for number in range(20):
             VideoTask.objects.track(f"t{number}")
 
@@ -207,9 +207,9 @@ class TestNeverRaises:
 def test_tells_that_something_refreshes() -> None:
     tick()
 
-    last_tick_at = gateway_state().last_tick_at
-    assert last_tick_at
-    assert timezone.now() - last_tick_at < timedelta(seconds=10)
+    last_run_at = gateway_state().last_run_at
+    assert last_run_at
+    assert timezone.now() - last_run_at < timedelta(seconds=10)
 
 
 def test_works_on_the_rows_where_they_are_written(

@@ -16,7 +16,7 @@ from octovid_django.exceptions import (
 )
 from octovid_django.models import VideoTask
 from octovid_django.snapshot import TaskSnapshot
-from octovid_django.transition import Transition, after_answer, after_error
+from octovid_django.transition import Transition, after_error, after_response
 
 START = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4"
@@ -52,27 +52,27 @@ def become(task: VideoTask, transition: Transition) -> VideoTask:
 
 
 def fail_repeatedly(
-    task: VideoTask, error: Exception, times: list[float], *, is_end: Callable[[int], bool]
+    task: VideoTask, error: Exception, times: list[float], *, is_completion: Callable[[int], bool]
 ) -> VideoTask:
     for number, seconds in enumerate(times, start=1):
         transition = after_error(task, error, at(seconds))
-        assert transition.is_end == is_end(number)
+        assert transition.is_completion == is_completion(number)
         become(task, transition)
     return task
 
 
 class TestProgress:
     def test_is_told_and_looked_at_again_after_the_poll_interval(self) -> None:
-        transition = after_answer(row(), snapshot("IN_PROGRESS", progress=50), at(10))
+        transition = after_response(row(), snapshot("IN_PROGRESS", progress=50), at(10))
 
-        assert not transition.is_end
+        assert not transition.is_completion
         assert transition.fields["progress"] == 50
         assert transition.fields["next_poll_at"] == at(25)
 
     def test_that_is_not_told_is_kept(self) -> None:
         task = row(progress=30, duration=5, resolution="720p", submitted_at=START, model="mov-3")
 
-        become(task, after_answer(task, snapshot(None), at(10)))
+        become(task, after_response(task, snapshot(None), at(10)))
 
         assert task.model == "mov-3"
         assert (task.status, task.progress, task.duration) == ("IN_PROGRESS", 30, 5)
@@ -81,7 +81,7 @@ class TestProgress:
     def test_an_answer_ends_a_row_of_errors(self) -> None:
         task = row(error_count=3, last_error="no", not_found_count=3, not_found_since=START)
 
-        become(task, after_answer(task, snapshot("QUEUED"), at(10)))
+        become(task, after_response(task, snapshot("QUEUED"), at(10)))
 
         assert (task.error_count, task.last_error) == (0, "")
         assert (task.not_found_count, task.not_found_since) == (0, None)
@@ -89,7 +89,7 @@ class TestProgress:
     def test_a_task_that_is_not_polled_stays_unpolled(self) -> None:
         task = row(next_poll_at=None)
 
-        assert "next_poll_at" not in after_answer(task, snapshot("QUEUED"), at(10)).fields
+        assert "next_poll_at" not in after_response(task, snapshot("QUEUED"), at(10)).fields
         assert "next_poll_at" not in after_error(task, REFUSED, at(10)).fields
 
 
@@ -97,10 +97,10 @@ class TestEnds:
     def test_a_success_with_its_link(self) -> None:
         task = row(progress=50)
 
-        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10))
+        transition = after_response(task, snapshot("SUCCESS", video_url=LINK), at(10))
         become(task, transition)
 
-        assert transition.is_end
+        assert transition.is_completion
         assert (task.status, task.progress, task.video_url) == ("SUCCESS", 100, LINK)
         assert (task.completed_at, task.next_delivery_at) == (at(10), at(10))
         assert task.next_poll_at is None
@@ -108,10 +108,10 @@ class TestEnds:
     def test_a_failure_with_its_reason(self) -> None:
         task = row(progress=50)
 
-        transition = after_answer(task, snapshot("FAILURE", fail_reason="refused"), at(10))
+        transition = after_response(task, snapshot("FAILURE", fail_reason="refused"), at(10))
         become(task, transition)
 
-        assert transition.is_end
+        assert transition.is_completion
         assert (task.status, task.fail_reason, task.progress) == ("FAILURE", "refused", 50)
 
     def test_a_link_that_does_not_say_when_it_dies_lives_from_now(
@@ -119,32 +119,34 @@ class TestEnds:
     ) -> None:
         configure(LINK_LIFETIME=3600)
 
-        transition = after_answer(row(), snapshot("SUCCESS", video_url=LINK), at(10))
+        transition = after_response(row(), snapshot("SUCCESS", video_url=LINK), at(10))
 
         assert transition.fields["video_url_expires_at"] == at(3610)
 
     @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
-    @pytest.mark.parametrize("answer", ["IN_PROGRESS", "SUCCESS", "FAILURE", None])
-    def test_stay_whatever_the_gateway_answers_later(self, status: str, answer: str | None) -> None:
+    @pytest.mark.parametrize("snapshot_of", ["IN_PROGRESS", "SUCCESS", "FAILURE", None])
+    def test_stay_whatever_the_gateway_answers_later(
+        self, status: str, snapshot_of: str | None
+    ) -> None:
         task = row(status=status)
 
-        transition = after_answer(task, snapshot(answer, video_url="", progress=3), at(10))
+        transition = after_response(task, snapshot(snapshot_of, video_url="", progress=3), at(10))
 
-        assert not transition.is_end
+        assert not transition.is_completion
         assert not {"status", "progress", "next_poll_at"} & set(transition.fields)
 
     def test_a_success_takes_a_new_link(self) -> None:
         task = row(status="SUCCESS", video_url="https://cdn.example/old.mp4")
-        answer = snapshot("SUCCESS", video_url=LINK, video_url_expires_at=at(900))
+        snapshot_of = snapshot("SUCCESS", video_url=LINK, video_url_expires_at=at(900))
 
-        become(task, after_answer(task, answer, at(10)))
+        become(task, after_response(task, snapshot_of, at(10)))
 
         assert (task.video_url, task.video_url_expires_at) == (LINK, at(900))
 
     def test_the_same_link_does_not_live_longer_by_asking_again(self) -> None:
         task = row(status="SUCCESS", video_url=LINK, video_url_expires_at=at(20))
 
-        become(task, after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10)))
+        become(task, after_response(task, snapshot("SUCCESS", video_url=LINK), at(10)))
 
         assert task.video_url_expires_at == at(20)
 
@@ -152,36 +154,36 @@ class TestEnds:
 class TestSuccessWithoutLink:
     def test_is_looked_at_again_for_a_minute_and_final_then(self) -> None:
         task = row(progress=80)
-        answer = snapshot("SUCCESS", progress=100)
+        snapshot_of = snapshot("SUCCESS", progress=100)
 
         for seconds in (10, 25, 40, 55, 69):
-            transition = after_answer(task, answer, at(seconds))
-            assert not transition.is_end
+            transition = after_response(task, snapshot_of, at(seconds))
+            assert not transition.is_completion
             become(task, transition)
             assert (task.status, task.progress) == ("IN_PROGRESS", 100)
 
-        transition = after_answer(task, answer, at(70))
-        assert transition.is_end
+        transition = after_response(task, snapshot_of, at(70))
+        assert transition.is_completion
         assert become(task, transition).status == "SUCCESS"
         assert not task.has_video
 
     def test_is_not_lost_however_old_the_task_is(self, configure: Callable[..., None]) -> None:
-        configure(GIVE_UP_AFTER=3600)
-        answer = snapshot("SUCCESS", progress=100)
+        configure(LOST_AFTER=3600)
+        snapshot_of = snapshot("SUCCESS", progress=100)
 
-        transition = after_answer(row(), answer, at(9999))
-        assert not transition.is_end
+        transition = after_response(row(), snapshot_of, at(9999))
+        assert not transition.is_completion
 
         task = become(row(), transition)
-        assert become(task, after_answer(task, answer, at(9999 + 60))).status == "SUCCESS"
+        assert become(task, after_response(task, snapshot_of, at(9999 + 60))).status == "SUCCESS"
 
     def test_is_final_as_soon_as_the_link_is_there(self) -> None:
         task = row()
-        become(task, after_answer(task, snapshot("SUCCESS"), at(10)))
+        become(task, after_response(task, snapshot("SUCCESS"), at(10)))
 
-        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(25))
+        transition = after_response(task, snapshot("SUCCESS", video_url=LINK), at(25))
 
-        assert transition.is_end
+        assert transition.is_completion
         assert become(task, transition).link_awaited_since is None
 
     def test_is_looked_at_within_the_minute_even_where_polling_is_rare(
@@ -189,23 +191,26 @@ class TestSuccessWithoutLink:
     ) -> None:
         configure(POLL_INTERVAL=3600)
 
-        transition = after_answer(row(), snapshot("SUCCESS"), at(10))
+        transition = after_response(row(), snapshot("SUCCESS"), at(10))
 
         assert transition.fields["next_poll_at"] == at(25)
 
     def test_is_not_lost_by_errors_either(self, configure: Callable[..., None]) -> None:
-        configure(GIVE_UP_AFTER=3600)
-        task = become(row(), after_answer(row(), snapshot("SUCCESS"), at(9999)))
+        configure(LOST_AFTER=3600)
+        task = become(row(), after_response(row(), snapshot("SUCCESS"), at(9999)))
 
         times = [10_000.0 + seconds for seconds in range(8)]
-        assert fail_repeatedly(task, BROKEN, times, is_end=lambda _: False).status == "IN_PROGRESS"
+        assert (
+            fail_repeatedly(task, BROKEN, times, is_completion=lambda _: False).status
+            == "IN_PROGRESS"
+        )
 
     def test_that_turns_out_running_begins_its_minute_anew(self) -> None:
         task = row()
-        become(task, after_answer(task, snapshot("SUCCESS"), at(10)))
-        become(task, after_answer(task, snapshot("IN_PROGRESS"), at(25)))
+        become(task, after_response(task, snapshot("SUCCESS"), at(10)))
+        become(task, after_response(task, snapshot("IN_PROGRESS"), at(25)))
 
-        assert not after_answer(task, snapshot("SUCCESS"), at(100)).is_end
+        assert not after_response(task, snapshot("SUCCESS"), at(100)).is_completion
 
 
 class TestErrors:
@@ -229,96 +234,98 @@ class TestErrors:
     def test_leave_an_ended_task_ended(self) -> None:
         for status in ("SUCCESS", "FAILURE", "LOST"):
             transition = after_error(row(status=status, not_found_count=9), DENIED, at(9999))
-            assert not transition.is_end
+            assert not transition.is_completion
             assert "status" not in transition.fields
 
 
 class TestLost:
     def test_after_five_denials_in_a_row_over_ten_minutes(self) -> None:
         task = fail_repeatedly(
-            row(), DENIED, [0, 15, 45, 105, 225, 465, 600], is_end=lambda number: number == 7
+            row(), DENIED, [0, 15, 45, 105, 225, 465, 600], is_completion=lambda number: number == 7
         )
         assert (task.status, task.fail_reason) == ("LOST", "task_not_exist")
         assert task.next_poll_at is None
 
     def test_not_by_few_denials_however_long(self) -> None:
-        fail_repeatedly(row(), DENIED, [0, 3600, 7200, 9000], is_end=lambda _: False)
+        fail_repeatedly(row(), DENIED, [0, 3600, 7200, 9000], is_completion=lambda _: False)
 
     def test_not_when_an_answer_comes_between(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
-        become(task, after_answer(task, snapshot("QUEUED"), at(500)))
-        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_end=lambda _: False)
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
+        become(task, after_response(task, snapshot("QUEUED"), at(500)))
+        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_completion=lambda _: False)
 
     def test_not_when_another_error_of_the_gateway_comes_between(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
-        task = fail_repeatedly(task, BROKEN, [500], is_end=lambda _: False)
-        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_end=lambda _: False)
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
+        task = fail_repeatedly(task, BROKEN, [500], is_completion=lambda _: False)
+        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_completion=lambda _: False)
 
     def test_a_broken_connection_is_no_denial_and_ends_no_row_of_them(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_end=lambda _: False)
-        task = fail_repeatedly(task, REFUSED, [400, 800], is_end=lambda _: False)
-        assert after_error(task, DENIED, at(900)).is_end
+        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
+        task = fail_repeatedly(task, REFUSED, [400, 800], is_completion=lambda _: False)
+        assert after_error(task, DENIED, at(900)).is_completion
 
     def test_without_an_end_in_time(self, configure: Callable[..., None]) -> None:
-        configure(GIVE_UP_AFTER=3600)
+        configure(LOST_AFTER=3600)
         task = row()
 
-        assert not after_answer(task, snapshot("IN_PROGRESS"), at(3599)).is_end
-        transition = after_answer(task, snapshot("IN_PROGRESS"), at(3600))
+        assert not after_response(task, snapshot("IN_PROGRESS"), at(3599)).is_completion
+        transition = after_response(task, snapshot("IN_PROGRESS"), at(3600))
 
-        assert transition.is_end
+        assert transition.is_completion
         assert become(task, transition).status == "LOST"
 
     def test_an_end_that_is_seen_late_is_still_that_end(
         self, configure: Callable[..., None]
     ) -> None:
-        configure(GIVE_UP_AFTER=3600)
+        configure(LOST_AFTER=3600)
 
-        transition = after_answer(row(), snapshot("SUCCESS", video_url=LINK), at(99999))
+        transition = after_response(row(), snapshot("SUCCESS", video_url=LINK), at(99999))
 
         assert transition.fields["status"] == "SUCCESS"
 
     def test_not_by_the_first_error_after_a_long_silence(
         self, configure: Callable[..., None]
     ) -> None:
-        configure(GIVE_UP_AFTER=3600)
+        configure(LOST_AFTER=3600)
         times = [99999.0 + seconds for seconds in range(5)]
-        fail_repeatedly(row(), REFUSED, times, is_end=lambda number: number == 5)
+        fail_repeatedly(row(), REFUSED, times, is_completion=lambda number: number == 5)
 
     def test_is_taken_back_when_the_task_is_alive(self, configure: Callable[..., None]) -> None:
-        configure(GIVE_UP_AFTER=3600)
+        configure(LOST_AFTER=3600)
         task = row(status="LOST", fail_reason="?", completed_at=at(3600), delivered_at=at(3601))
 
-        transition = after_answer(task, snapshot("IN_PROGRESS", progress=50), at(4000))
+        transition = after_response(task, snapshot("IN_PROGRESS", progress=50), at(4000))
         become(task, transition)
 
-        assert not transition.is_end
+        assert not transition.is_completion
         assert (task.status, task.fail_reason, task.next_poll_at) == ("IN_PROGRESS", "", at(4015))
         assert (task.completed_at, task.delivered_at, task.delivery_attempts) == (None, None, 0)
-        assert not after_answer(task, snapshot("IN_PROGRESS"), at(4015)).is_end, "time starts anew"
+        assert not after_response(task, snapshot("IN_PROGRESS"), at(4015)).is_completion, (
+            "time starts anew"
+        )
 
     def test_is_taken_back_when_the_task_is_done(self) -> None:
         task = row(status="LOST", delivered_at=at(5), delivery_attempts=1)
 
-        transition = after_answer(task, snapshot("SUCCESS", video_url=LINK), at(10))
+        transition = after_response(task, snapshot("SUCCESS", video_url=LINK), at(10))
         become(task, transition)
 
-        assert transition.is_end
+        assert transition.is_completion
         assert (task.status, task.delivered_at, task.delivery_attempts) == ("SUCCESS", None, 0)
 
     def test_stays_when_the_answer_says_nothing(self) -> None:
-        transition = after_answer(row(status="LOST"), snapshot(None), at(10))
+        transition = after_response(row(status="LOST"), snapshot(None), at(10))
 
-        assert not transition.is_end
+        assert not transition.is_completion
         assert "status" not in transition.fields
 
 
 class TestLastChange:
-    def changed_at(self, task: VideoTask, answer: TaskSnapshot) -> object:
-        return after_answer(task, answer, at(30)).fields.get("changed_at")
+    def changed_at(self, task: VideoTask, snapshot_of: TaskSnapshot) -> object:
+        return after_response(task, snapshot_of, at(30)).fields.get("changed_at")
 
     @pytest.mark.parametrize(
-        "answer",
+        "snapshot_of",
         [
             snapshot("QUEUED", progress=10, upstream_status="running"),
             snapshot("IN_PROGRESS", progress=30, upstream_status="running"),
@@ -326,18 +333,18 @@ class TestLastChange:
             snapshot("SUCCESS", video_url=LINK),
         ],
     )
-    def test_is_when_an_answer_differed(self, answer: TaskSnapshot) -> None:
+    def test_is_when_an_answer_differed(self, snapshot_of: TaskSnapshot) -> None:
         task = row(progress=10, upstream_status="running")
 
-        assert self.changed_at(task, answer) == at(30)
+        assert self.changed_at(task, snapshot_of) == at(30)
 
     @pytest.mark.parametrize(
-        "answer",
+        "snapshot_of",
         [
             snapshot("IN_PROGRESS", progress=10, upstream_status="running", payload={"a": 1}),
             snapshot("IN_PROGRESS"),
             snapshot(None),
         ],
     )
-    def test_is_not_when_it_was_the_same(self, answer: TaskSnapshot) -> None:
-        assert self.changed_at(row(progress=10, upstream_status="running"), answer) is None
+    def test_is_not_when_it_was_the_same(self, snapshot_of: TaskSnapshot) -> None:
+        assert self.changed_at(row(progress=10, upstream_status="running"), snapshot_of) is None

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django import tracking
-from octovid_django.delivery import send_again
+from octovid_django.delivery import resend
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.wakeup import wake
 
@@ -32,11 +32,11 @@ CHUNK = 500
 
 @admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
 def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
-    def look(pks: list[int]) -> int:
+    def refresh(pks: list[int]) -> int:
         return len(pks) if wake("octovid_django.tasks.refresh_tasks", pks) else 0
 
     total = tasks.count()
-    count = _run(request, tasks, look, gettext("Had the gateway asked."))
+    count = _run(request, tasks, refresh, gettext("Had the gateway asked."))
     message = ngettext(
         "%(count)d task will be looked at in a moment.",
         "%(count)d tasks will be looked at in a moment.",
@@ -52,9 +52,11 @@ def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> N
 
 
 @admin.action(description=_("Track the selected tasks again"), permissions=["change"])
-def track_again(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+def resume_polling(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
-    count = _run(request, tasks.untracked(), tracking.track_again, gettext("Had it tracked again."))
+    count = _run(
+        request, tasks.resumable(), tracking.resume_polling, gettext("Had it tracked again.")
+    )
     message = ngettext(
         "%(count)d task is tracked again.", "%(count)d tasks are tracked again.", count
     )
@@ -68,10 +70,10 @@ def track_again(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> N
 
 
 @admin.action(description=_("Stop tracking the selected tasks"), permissions=["change"])
-def stop_tracking(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+def stop_polling(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
     count = _run(
-        request, tasks.tracked(), tracking.stop_tracking, gettext("Had it tracked no longer.")
+        request, tasks.polled(), tracking.stop_polling, gettext("Had it tracked no longer.")
     )
     message = ngettext(
         "%(count)d task is tracked no longer.", "%(count)d tasks are tracked no longer.", count
@@ -87,10 +89,10 @@ def stop_tracking(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) ->
     description=_("Send the completion signals of the selected tasks again"),
     permissions=["change"],
 )
-def send_signals_again(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
+def resend_signals(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
-    ended = tasks.filter(completed_at__isnull=False)
-    count = _run(request, ended, send_again, gettext("Had the completion signals sent again."))
+    completed = tasks.filter(completed_at__isnull=False)
+    count = _run(request, completed, resend, gettext("Had the completion signals sent again."))
     message = ngettext(
         "The completion signals of %(count)d task will be sent again.",
         "The completion signals of %(count)d tasks will be sent again.",

@@ -30,9 +30,9 @@ PRESSED = "_octovid_action"
 """Under which name the form tells which button was pressed."""
 
 APPLIES: Mapping[str, Callable[[VideoTask], bool]] = {
-    "stop_tracking": lambda task: task.next_poll_at is not None,
-    "track_again": lambda task: task.next_poll_at is None and task.status not in STICKY_STATUSES,
-    "send_signals_again": lambda task: task.completed_at is not None,
+    "stop_polling": lambda task: task.next_poll_at is not None,
+    "resume_polling": lambda task: task.next_poll_at is None and task.status not in STICKY_STATUSES,
+    "resend_signals": lambda task: task.completed_at is not None,
 }
 """To which tasks an action can be done; those that are not named here, to every task."""
 
@@ -44,9 +44,9 @@ class Saved(HttpResponseRedirect):
 class ButtonsMixin(TaskAdmin):
     page_actions: Mapping[str, StrPromise] = {
         "refresh_now": _("Look now"),
-        "track_again": _("Track again"),
-        "stop_tracking": _("Stop tracking"),
-        "send_signals_again": _("Send the completion signals again"),
+        "resume_polling": _("Track again"),
+        "stop_polling": _("Stop tracking"),
+        "resend_signals": _("Send the completion signals again"),
     }
     """The actions that the page of a task has as well, and what they are called there.
 

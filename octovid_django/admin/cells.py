@@ -111,7 +111,7 @@ def moment(time: datetime | None) -> SafeString | None:
     )
 
 
-def looks(task: VideoTask) -> SafeString | None:
+def polls(task: VideoTask) -> SafeString | None:
     """When it was last looked at, and when it will be next."""
     pieces = [moment(task.polled_at)] if task.polled_at else []
     if task.next_poll_at:
@@ -121,7 +121,7 @@ def looks(task: VideoTask) -> SafeString | None:
     return format_html_join(" · ", "{}", ((piece,) for piece in pieces)) or None
 
 
-def trouble(task: VideoTask) -> SafeString | None:
+def error(task: VideoTask) -> SafeString | None:
     """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
     pieces = [piece for piece in (_error(task), _standstill(task)) if piece]
     return format_html_join(SafeString("<br>"), "{}", ((piece,) for piece in pieces)) or None
@@ -158,7 +158,7 @@ def _standstill(task: VideoTask) -> SafeString | str:
     return format_html(_("Unchanged for {}"), _clock_since(since)) if is_long else ""
 
 
-def life(expires_at: datetime | None) -> SafeString | None:
+def link_countdown(expires_at: datetime | None) -> SafeString | None:
     """When a link dies; ``live.js`` counts down to it, and asks anew when it is over."""
     if expires_at is None:
         return None

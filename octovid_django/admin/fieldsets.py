@@ -17,8 +17,8 @@ FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
         {
             "classes": ("octovid-summary",),
             "fields": (
-                *("task_id", "status_badge", "progress_bar", "run_time", "trouble"),
-                *("player", "video_link", "expires", "looks", "timeline"),
+                *("task_id", "status_badge", "progress_bar", "run_time", "error"),
+                *("player", "video_link", "expires", "polls", "timeline"),
             ),
         },
     ),
@@ -39,7 +39,7 @@ FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
         {
             "classes": ("collapse",),
             "fields": (
-                *("last_error", ("created_at", "taken_back_at")),
+                *("last_error", ("created_at", "recovered_at")),
                 *(("polled_at", "next_poll_at"), ("poll_count", "error_count")),
             ),
         },
@@ -50,7 +50,7 @@ FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
             "classes": ("collapse",),
             "fields": (
                 *("delivery_error", ("completed_at", "delivered_at"), "next_delivery_at"),
-                ("delivery_attempts", "earlier_delivery_attempts"),
+                ("delivery_attempts", "delivery_attempts_before_resend"),
             ),
         },
     ),

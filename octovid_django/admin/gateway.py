@@ -15,7 +15,7 @@ else:
 
 @admin.register(GatewayState)
 class GatewayStateAdmin(StateAdmin):
-    list_display = ("name", "last_tick_at", "last_answer_at", "paused_until", "pause_reason")
+    list_display = ("name", "last_run_at", "last_response_at", "paused_until", "pause_reason")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

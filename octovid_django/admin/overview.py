@@ -65,7 +65,7 @@ def above(tasks: VideoTaskQuerySet, filters: Collection[Any]) -> dict[str, Any]:
 def history(tasks: QuerySet[VideoTask]) -> dict[str, Any]:
     """Return what came of the tasks that have ended lately, as a table and as a chart."""
     return {
-        "ends": [
+        "completions": [
             {
                 "title": each.title,
                 "count": _number(each.count),
@@ -74,9 +74,9 @@ def history(tasks: QuerySet[VideoTask]) -> dict[str, Any]:
                 "percentile_95": _duration(each.percentile_95),
                 "tokens": _number(each.tokens),
             }
-            for each in statistics.ends(tasks)
+            for each in statistics.completions(tasks)
         ],
-        "chart": _chart(statistics.ends_per_hour(tasks)),
+        "chart": _chart(statistics.completions_per_hour(tasks)),
     }
 
 

@@ -47,12 +47,12 @@ def search(tasks: Tasks, term: str, by_words: WordSearch) -> tuple[Tasks, bool]:
     has_duplicates = False
     for token in _TOKEN.finditer(term.strip().strip("{}")):
         if token["key"]:
-            says_so = tasks.filter(_says(_bare(token["key"]), _bare(token["value"])))
+            with_pair = tasks.filter(_has_pair(_bare(token["key"]), _bare(token["value"])))
             if re.search(r"[\s\"']", token[0]):
-                tasks = says_so
+                tasks = with_pair
                 continue
             found, is_doubled = _by_words(tasks, token[0], by_words)  # it may be an id
-            tasks, has_duplicates = found | says_so, has_duplicates or is_doubled
+            tasks, has_duplicates = found | with_pair, has_duplicates or is_doubled
         elif token[0] != ",":
             tasks, is_doubled = _by_words(tasks, token[0], by_words)
             has_duplicates |= is_doubled
@@ -78,7 +78,7 @@ def _bare(text: str) -> str:
     return text[1:-1] if text[0] in "\"'" else text
 
 
-def _says(key: str, value: str) -> Q:
+def _has_pair(key: str, value: str) -> Q:
     """Whether the metadata says ``key: value``, or the id or the reason holds both."""
     says = Q()
     for name in ("task_id", "fail_reason"):
@@ -86,8 +86,8 @@ def _says(key: str, value: str) -> Q:
     pattern = rf'"?{value}("|[^0-9.]|$)' if _NUMBER.fullmatch(value) else None
     for written_key in (key, *_escaped(key)):
         for written_value in (value, *_escaped(value)):
-            said = pattern or f'"?[^"]*{re.escape(written_value)}'
-            says |= Q(**{f"{METADATA}__iregex": f'"{re.escape(written_key)}": ?{said}'})
+            value_pattern = pattern or f'"?[^"]*{re.escape(written_value)}'
+            says |= Q(**{f"{METADATA}__iregex": f'"{re.escape(written_key)}": ?{value_pattern}'})
     return says
 
 

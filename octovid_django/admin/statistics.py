@@ -54,7 +54,7 @@ class StatusCount:
 
 
 @dataclass(frozen=True)
-class Ends:
+class Completions:
     """What came of the tasks that ended within a period up to now."""
 
     title: str
@@ -89,7 +89,7 @@ def status_counts(tasks: QuerySet[VideoTask]) -> list[StatusCount]:
     return counts
 
 
-def ends(tasks: QuerySet[VideoTask]) -> list[Ends]:
+def completions(tasks: QuerySet[VideoTask]) -> list[Completions]:
     """Return what came of ``tasks`` that ended in each of ``PERIODS``."""
     starts = {name: now() - length for name, (_title, length) in PERIODS.items()}
     numbers: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def ends(tasks: QuerySet[VideoTask]) -> list[Ends]:
     ended = tasks.order_by().filter(completed_at__gte=min(starts.values()))
     found = ended.aggregate(**numbers)
     return [
-        Ends(
+        Completions(
             title=str(PERIODS[name][0]),
             count=found[f"{name}_count"],
             succeeded=found[f"{name}_succeeded"],
@@ -135,7 +135,7 @@ def _generation_times(tasks: QuerySet[VideoTask], start: datetime) -> dict[str, 
     return times
 
 
-def ends_per_hour(tasks: QuerySet[VideoTask]) -> list[Hour]:
+def completions_per_hour(tasks: QuerySet[VideoTask]) -> list[Hour]:
     """Count the ends of the last ``HOURS`` hours, this one included, by hour and outcome."""
     this_hour = now().replace(minute=0, second=0, microsecond=0)
     hours = [Hour(this_hour - timedelta(hours=ago), Counter()) for ago in reversed(range(HOURS))]

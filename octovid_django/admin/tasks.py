@@ -46,9 +46,9 @@ from django.utils.translation import ngettext
 from octovid_django.admin import cells, overview, video
 from octovid_django.admin.actions import (
     refresh_now,
-    send_signals_again,
-    stop_tracking,
-    track_again,
+    resend_signals,
+    resume_polling,
+    stop_polling,
 )
 from octovid_django.admin.buttons import ButtonsMixin
 from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
@@ -62,7 +62,7 @@ from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import METADATA, search
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
-from octovid_django.tracking import add_metadata, start_tracking
+from octovid_django.tracking import add_metadata, track_many
 
 MAX_LIVE_ROWS = 500
 PRIMARY_KEY = re.compile("[0-9]{1,18}")
@@ -80,17 +80,17 @@ class VideoTaskAdmin(ButtonsMixin):
     empty_value_display = "–"
     list_display = (
         *("task_id", "status_and_error", "progress_bar", "video_link"),
-        *("run_time", "completed", "looks"),
+        *("run_time", "completed", "polls"),
     )
     live_cells = (
         *("status_and_error", "status_badge", "progress_bar", "video_link", "player", "expires"),
-        *("timeline", "run_time", "completed", "looks", "trouble"),
+        *("timeline", "run_time", "completed", "polls", "error"),
         *("fail_reason", "upstream_status", "last_error", "delivery_error"),
         *("duration", "resolution", "ratio", "model", "total_tokens"),
     )
     """What ``live.js`` keeps up to date, where a page has it."""
     actions = (  # type: ignore[assignment]  # they take our own queryset
-        *(refresh_now, track_again, stop_tracking, send_signals_again),
+        *(refresh_now, resume_polling, stop_polling, resend_signals),
         *(export_csv, export_json),
     )
     list_filter = ("status", LinkFilter, DeliveryFilter, ModelFilter)
@@ -130,7 +130,7 @@ class VideoTaskAdmin(ButtonsMixin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
         return super().get_queryset(request).defer("payload")
 
-    def _seen_by(self, request: HttpRequest) -> VideoTaskQuerySet:
+    def _visible_to(self, request: HttpRequest) -> VideoTaskQuerySet:
         """The tasks that this user may see, as a plain query that can be counted in any way."""
         tasks = cast("VideoTaskQuerySet", self.get_queryset(request).order_by())
         if tasks.query.distinct or tasks.query.combinator:
@@ -193,9 +193,9 @@ class VideoTaskAdmin(ButtonsMixin):
                 return HttpResponseRedirect(request.get_full_path())
             return self.response_add(request, task)
         if is_valid:
-            can_look = self.has_view_or_change_permission(request)
+            can_view = self.has_view_or_change_permission(request)
             return HttpResponseRedirect(
-                self._url("changelist") if can_look else self._url_of("index")
+                self._url("changelist") if can_view else self._url_of("index")
             )
         fieldsets = [(None, {"fields": list(form.fields)})]
         context = {
@@ -219,8 +219,8 @@ class VideoTaskAdmin(ButtonsMixin):
         new = [task_id for task_id in task_ids if task_id not in known]
         if metadata:
             self._add_metadata(request, tasks, metadata)
-        start_tracking(new, metadata)
-        self._log_tracked(request, new)
+        track_many(new, metadata)
+        self._log_added(request, new)
         if new:
             message = ngettext(
                 "%(count)d task is tracked now.", "%(count)d tasks are tracked now.", len(new)
@@ -229,16 +229,16 @@ class VideoTaskAdmin(ButtonsMixin):
         if known:
             ids = ", ".join(sorted(known)[:MAX_NAMED]) + (" …" if len(known) > MAX_NAMED else "")
             self.message_user(request, _("Known already: %(ids)s") % {"ids": ids}, messages.INFO)
-        if untracked := tasks.untracked().count():
+        if resumable := tasks.resumable().count():
             message = ngettext(
                 "%(count)d of them is tracked no longer: select it in the list to track it again.",
                 "%(count)d of them are tracked no longer: select them in the list to track them "
                 "again.",
-                untracked,
+                resumable,
             )
-            self.message_user(request, message % {"count": untracked}, messages.WARNING)
+            self.message_user(request, message % {"count": resumable}, messages.WARNING)
 
-    def _log_tracked(self, request: HttpRequest, task_ids: list[str]) -> None:
+    def _log_added(self, request: HttpRequest, task_ids: list[str]) -> None:
         # What this user may not view is named, but not linked to: its key would tell its age.
         pks = {task.task_id: str(task.pk) for task in self._visible(request, task_ids)}
         LogEntry.objects.bulk_create(
@@ -284,13 +284,13 @@ class VideoTaskAdmin(ButtonsMixin):
         # Called by the template: an action needs neither.
         context = {
             "above": partial(self._above, request),
-            "history": partial(overview.history, self._seen_by(request)),
+            "history": partial(overview.history, self._visible_to(request)),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
 
     def _above(self, request: HttpRequest) -> dict[str, Any]:
-        above = overview.above(self._seen_by(request), self.get_list_filter(request))
+        above = overview.above(self._visible_to(request), self.get_list_filter(request))
         return above | {"list_url": self._url("changelist")}
 
     def change_view(
@@ -376,19 +376,19 @@ class VideoTaskAdmin(ButtonsMixin):
             return HttpResponseBadRequest(f"ids is a list of 1 to {MAX_LIVE_ROWS} keys: ids=1,2,3")
         found = cast("VideoTaskQuerySet", self.get_queryset(request).filter(pk__in=pks))
         tasks = permitted(self, request, found, ["view"])
-        answer: dict[str, Any] = {"now": timezone.now().isoformat()}
-        answer["rows"] = {task.pk: self._live_cells(task) for task in tasks}
+        content: dict[str, Any] = {"now": timezone.now().isoformat()}
+        content["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
-            answer["above"] = self._live_above(request, above.split(","))
+            content["above"] = self._live_above(request, above.split(","))
         if "buttons" in request.GET and len(pks) == 1 and (task := tasks.first()):
             context = {"buttons": self.buttons(request, task)}
-            answer["buttons"] = render_to_string(f"{TEMPLATES}/buttons.html", context, request)
-        return make_inert(JsonResponse(answer))
+            content["buttons"] = render_to_string(f"{TEMPLATES}/buttons.html", context, request)
+        return make_inert(JsonResponse(content))
 
     def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
         context = self._above(request)
         if "history" in names:
-            context |= overview.history(self._seen_by(request))
+            context |= overview.history(self._visible_to(request))
         return {
             name: render_to_string(f"{TEMPLATES}/{name}.html", context, request)
             for name in ("problems", "counts", "history")
@@ -424,7 +424,7 @@ class VideoTaskAdmin(ButtonsMixin):
 
     @live_cell(_("link expires"))
     def expires(self, task: VideoTask) -> Cell:
-        return cells.life(task.video_url_expires_at)
+        return cells.link_countdown(task.video_url_expires_at)
 
     @live_cell(_("timeline"))
     def timeline(self, task: VideoTask) -> Cell:
@@ -439,12 +439,12 @@ class VideoTaskAdmin(ButtonsMixin):
         return cells.moment(task.completed_at)
 
     @live_cell(_("last · next poll"))
-    def looks(self, task: VideoTask) -> Cell:
-        return cells.looks(task)
+    def polls(self, task: VideoTask) -> Cell:
+        return cells.polls(task)
 
-    @live_cell(_("trouble"))
-    def trouble(self, task: VideoTask) -> Cell:
-        return cells.trouble(task)
+    @live_cell(_("error"))
+    def error(self, task: VideoTask) -> Cell:
+        return cells.error(task)
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:

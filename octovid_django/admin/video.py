@@ -119,59 +119,59 @@ def _reason(task: VideoTask) -> str:
 
 def _stream(link: str, request: HttpRequest) -> HttpResponseBase | None:
     try:
-        answer = open_video(link, request.headers.get("Range", ""))
+        source = open_video(link, request.headers.get("Range", ""))
     except OctovidError as error:
         raise NoVideo(str(error)) from None
-    if answer.status_code == requests.codes.requested_range_not_satisfiable:
-        answer.close()
-        return make_inert(HttpResponse(status=answer.status_code))
-    is_whole = answer.status_code in (requests.codes.ok, requests.codes.partial_content)
-    if not is_whole or "Content-Encoding" in answer.headers:  # of no use in parts
-        answer.close()
+    if source.status_code == requests.codes.requested_range_not_satisfiable:
+        source.close()
+        return make_inert(HttpResponse(status=source.status_code))
+    is_whole = source.status_code in (requests.codes.ok, requests.codes.partial_content)
+    if not is_whole or "Content-Encoding" in source.headers:  # of no use in parts
+        source.close()
         raise NoVideo(
             _("The gateway does not give out the video: it answered %(status)d.")
-            % {"status": answer.status_code}
+            % {"status": source.status_code}
         )
-    if answer.video_type is None:
-        answer.close()
+    if source.video_type is None:
+        source.close()
         raise NoVideo(_("What the gateway gives out is no video."))
     if "text/html" in request.headers.get("Accept", ""):  # no player, but the address bar
-        answer.close()
+        source.close()
         return None
     response: HttpResponseBase
     if request.method == "HEAD":
-        answer.close()
-        response = HttpResponse(status=answer.status_code)
+        source.close()
+        response = HttpResponse(status=source.status_code)
     else:
         is_async = isinstance(request, ASGIRequest)
-        chunks = _async_chunks(answer) if is_async else _chunks(answer)
-        response = StreamingHttpResponse(chunks, status=answer.status_code)
-    response["Content-Type"] = answer.video_type
-    for name, value in _passed_on(answer):
+        chunks = _async_chunks(source) if is_async else _chunks(source)
+        response = StreamingHttpResponse(chunks, status=source.status_code)
+    response["Content-Type"] = source.video_type
+    for name, value in _passed_on(source):
         response[name] = value
     return make_inert(response)
 
 
-def _passed_on(answer: Video) -> Iterator[tuple[str, str]]:
-    if answer.content_length is not None:
-        yield "Content-Length", str(answer.content_length)
+def _passed_on(source: Video) -> Iterator[tuple[str, str]]:
+    if source.content_length is not None:
+        yield "Content-Length", str(source.content_length)
     for name, pattern in _PASSED_ON.items():
-        value = answer.headers.get(name, "").strip()
+        value = source.headers.get(name, "").strip()
         if pattern.fullmatch(value):
             yield name, value
 
 
-async def _async_chunks(answer: Video) -> AsyncIterator[bytes]:
+async def _async_chunks(source: Video) -> AsyncIterator[bytes]:
     """The same under ASGI, where Django would hold the whole video in memory otherwise."""
-    chunks = answer.iter_content(CHUNK_BYTES)
+    chunks = source.iter_content(CHUNK_BYTES)
     read = sync_to_async(partial(next, chunks, b""), thread_sensitive=False)
     try:
         while chunk := await read():
             yield chunk
     finally:
-        answer.close()
+        source.close()
 
 
-def _chunks(answer: Video) -> Iterator[bytes]:
-    with answer:
-        yield from answer.iter_content(CHUNK_BYTES)
+def _chunks(source: Video) -> Iterator[bytes]:
+    with source:
+        yield from source.iter_content(CHUNK_BYTES)

@@ -47,7 +47,7 @@ class OctovidCommand(BaseCommand):
             failure = CommandError(one_line(f"the database refuses: {error}"))
         raise failure  # without what it comes from: a database quotes the rows that it refuses
 
-    def tracked(self, task_ids: list[str]) -> list[VideoTask]:
+    def existing(self, task_ids: list[str]) -> list[VideoTask]:
         """Return the tasks with these ids, in this order.
 
         Raises:

@@ -42,11 +42,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "last_tick_at",
+                    "last_run_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last tick"),
                 ),
                 (
-                    "last_answer_at",
+                    "last_response_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last answer"),
                 ),
                 (
@@ -201,7 +201,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
-                    "taken_back_at",
+                    "recovered_at",
                     models.DateTimeField(
                         blank=True,
                         help_text="when it was lost, but found alive: its time to end began anew",
@@ -285,7 +285,7 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(default=0, verbose_name="delivery attempts"),
                 ),
                 (
-                    "earlier_delivery_attempts",
+                    "delivery_attempts_before_resend",
                     models.PositiveIntegerField(
                         default=0,
                         help_text="before the end was last sent again by hand",
@@ -310,7 +310,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["-created_at", "-id"], name="octovid_created"),
                     models.Index(fields=["completed_at"], name="octovid_completed"),
                     models.Index(
-                        fields=["completed_at", "status", "total_tokens"], name="octovid_ends"
+                        fields=["completed_at", "status", "total_tokens"], name="octovid_outcomes"
                     ),
                     models.Index(fields=["delivered_at", "completed_at"], name="octovid_delivered"),
                     models.Index(fields=["video_url_expires_at"], name="octovid_expires"),

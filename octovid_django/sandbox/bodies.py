@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-_ASKED_IN_METADATA = (
+_FIELDS_IN_METADATA = (
     *("outcome", "fail_reason", "run_seconds", "duration", "resolution", "ratio"),
     *("link_lifetime", "needs_key", "error", "error_seconds"),
 )
@@ -22,22 +22,22 @@ def read_order(body: bytes) -> dict[str, Any]:
     """
     wanted = 'send a JSON object like {"model": "sandbox-video", "metadata": {"run_seconds": 6}}'
     try:
-        asked = json.loads(body)
+        order = json.loads(body)
     except (ValueError, RecursionError):
         raise ValueError(f"the body is not JSON: {wanted}") from None
-    if not isinstance(asked, dict):
+    if not isinstance(order, dict):
         raise ValueError(f"the body is not an object: {wanted}")
-    metadata = asked.get("metadata", {})
+    metadata = order.get("metadata", {})
     if not isinstance(metadata, dict):
         raise ValueError(f'"metadata" is not an object: {wanted}')
-    known = {name: metadata[name] for name in _ASKED_IN_METADATA if name in metadata}
-    return {"model": asked.get("model"), "prompt": _prompt(asked), **known}
+    known = {name: metadata[name] for name in _FIELDS_IN_METADATA if name in metadata}
+    return {"model": order.get("model"), "prompt": _prompt(order), **known}
 
 
-def _prompt(asked: Mapping[str, Any]) -> str:
-    content = asked.get("content")
+def _prompt(order: Mapping[str, Any]) -> str:
+    content = order.get("content")
     parts = [part for part in content if isinstance(part, dict)] if type(content) is list else []
-    texts = [asked.get("prompt"), *(part.get("text") for part in parts)]
+    texts = [order.get("prompt"), *(part.get("text") for part in parts)]
     return next((text for text in texts if isinstance(text, str)), "")
 
 

@@ -184,7 +184,7 @@ class Sandbox:
         signature = self._signature(task_id, expires)
         return f"{self.url}/videos/{task_id}.mp4?Expires={expires}&Signature={signature}"
 
-    def link_trouble(self, task_id: str, expires: str, signature: str) -> str | None:
+    def link_error(self, task_id: str, expires: str, signature: str) -> str | None:
         """Return why a link to a video is not (or no longer) good, ``None`` if it is.
 
         Args:

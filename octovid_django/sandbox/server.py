@@ -47,12 +47,12 @@ class Gateway(Protocol):
     def create(self) -> Callable[..., str]: ...
     def state(self, task_id: str) -> dict[str, Any] | None: ...
     def query_error(self, task_id: str) -> QueryError | None: ...
-    def link_trouble(self, task_id: str, expires: str, signature: str) -> str | None: ...
+    def link_error(self, task_id: str, expires: str, signature: str) -> str | None: ...
 
 
-def is_same(said: str, secret: str) -> bool:
+def is_same(query_values: str, secret: str) -> bool:
     """Compare without telling by the time it takes how much is right."""
-    return hmac.compare_digest(said.encode("utf-8", "replace"), secret.encode())
+    return hmac.compare_digest(query_values.encode("utf-8", "replace"), secret.encode())
 
 
 @cache
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = 60
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         try:
             body = self.rfile.read(self._body_length())
         except ValueError as error:
@@ -131,18 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         if self.command == "POST" and path == _CREATE_PATH:
-            self._answer_create(body)
+            self._respond_create(body)
         elif self.command == "GET" and (match := _QUERY_PATH.fullmatch(path)):
-            self._answer_query(unquote(match[1]))
+            self._respond_query(unquote(match[1]))
         elif self.command in ("GET", "HEAD") and (match := _VIDEO_PATH.fullmatch(path)):
-            self._answer_video(unquote(match[1]), query)
+            self._respond_video(unquote(match[1]), query)
         elif self.command in ("GET", "HEAD") and (match := _CONTENT_PATH.fullmatch(path)):
-            self._answer_content(unquote(match[1]))
+            self._respond_content(unquote(match[1]))
         else:
             self._send_json(HTTPStatus.NOT_FOUND, bodies.invalid_url(self.command, path))
 
-    do_GET = do_HEAD = do_POST = _answer  # noqa: N815  http.server's names
-    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
+    do_GET = do_HEAD = do_POST = _respond  # noqa: N815  http.server's names
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _respond  # noqa: N815
 
     def _body_length(self) -> int:
         length = self.headers.get("Content-Length", "0")
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         scheme, _, key = self.headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and is_same(key.strip(), self.server.gateway.api_key)
 
-    def _answer_create(self, body: bytes) -> None:
+    def _respond_create(self, body: bytes) -> None:
         if not self._is_allowed():
             self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
             return
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, bodies.invalid_request(str(error)))
             return
-        answer = {
+        content = {
             "id": task_id,
             "task_id": task_id,
             "object": "video",
@@ -175,9 +175,9 @@ class _Handler(BaseHTTPRequestHandler):
             "progress": 0,
             "created_at": int(time.time()),
         }
-        self._send_json(HTTPStatus.OK, answer)
+        self._send_json(HTTPStatus.OK, content)
 
-    def _answer_query(self, task_id: str) -> None:
+    def _respond_query(self, task_id: str) -> None:
         self.server.count_query()
         if not self._is_allowed():
             self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             page = f"<html><head><title>{error.status}</title></head><body></body></html>"
             self._send(error.status, page.encode(), {"Content-Type": "text/html"})
 
-    def _answer_content(self, task_id: str) -> None:
+    def _respond_content(self, task_id: str) -> None:
         """Respond with the video of a task that has succeeded, to those who have the key."""
         state = self.server.gateway.state(task_id)
         if not self._is_allowed():
@@ -216,12 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_video()
 
-    def _answer_video(self, task_id: str, query: str) -> None:
-        said = parse_qs(query)
-        expires, signature = (said.get(name, [""])[0] for name in ("Expires", "Signature"))
-        trouble = self.server.gateway.link_trouble(task_id, expires, signature)
-        if trouble:
-            self._send_json(HTTPStatus.FORBIDDEN, {"Code": "AccessDenied", "Message": trouble})
+    def _respond_video(self, task_id: str, query: str) -> None:
+        query_values = parse_qs(query)
+        expires, signature = (query_values.get(name, [""])[0] for name in ("Expires", "Signature"))
+        error = self.server.gateway.link_error(task_id, expires, signature)
+        if error:
+            self._send_json(HTTPStatus.FORBIDDEN, {"Code": "AccessDenied", "Message": error})
         else:
             self._send_video()
 
@@ -253,8 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
             return range(min(int(first), size), min(int(last) + 1, size) if last else size)
         return range(max(size - int(last), 0), size) if last else None
 
-    def _send_json(self, status: int, answer: Mapping[str, Any]) -> None:
-        self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+    def _send_json(self, status: int, content: Mapping[str, Any]) -> None:
+        self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -267,10 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _hang_up(self, status: HTTPStatus, answer: Mapping[str, Any]) -> None:
+    def _hang_up(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
         """Answer, and close: where the next request begins is anybody's guess."""
         self.close_connection = True
-        self._send_json(status, answer)
+        self._send_json(status, content)
         # To close on unread bytes is to reset, and a client may lose the answer to that.
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)

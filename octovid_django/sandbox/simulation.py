@@ -47,7 +47,7 @@ _STEPS = (
 _STUCK_STEPS = tuple(step for step in _STEPS if step.percent <= 50)
 STUCK = "STUCK"
 """The outcome of a task that stays at 50 % for ever."""
-_ENDS = {
+_COMPLETIONS = {
     TaskStatus.SUCCESS: _Step(_FINISHED, TaskStatus.SUCCESS, "succeeded", 100),
     TaskStatus.FAILURE: _Step(_FINISHED, TaskStatus.FAILURE, "failed", 100),
 }
@@ -70,7 +70,7 @@ def _is_error(value: Any) -> bool:
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_is_text, 'a string like "sandbox-video"'),
     "outcome": (
-        lambda value: value in (*_ENDS, STUCK),
+        lambda value: value in (*_COMPLETIONS, STUCK),
         '"SUCCESS" or "FAILURE", or "STUCK" for a task that stays at 50 % for ever',
     ),
     "run_seconds": (
@@ -149,10 +149,12 @@ class SimulatedTask:
             video_url: The link that a success shows.
         """
         steps = (
-            _STUCK_STEPS if self.outcome == STUCK else (*_STEPS, _ENDS[TaskStatus(self.outcome)])
+            _STUCK_STEPS
+            if self.outcome == STUCK
+            else (*_STEPS, _COMPLETIONS[TaskStatus(self.outcome)])
         )
         step = next((step for step in reversed(steps) if self._moment(step.share) <= now), steps[0])
-        is_success, is_failure = (step.status == end for end in _ENDS)
+        is_success, is_failure = (step.status == completion for completion in _COMPLETIONS)
 
         def unix_time(share: float) -> int:
             return int(self._moment(share)) if self._moment(share) <= now else 0

@@ -20,14 +20,14 @@ from tests.gateway import (
     Request,
     breaks_off,
     resets,
-    says,
+    responds,
 )
 
 ERROR_SHARE = 0.08
 """Of the answers that are an error of one task's."""
 
 
-def is_silent_for(seconds: float) -> Behaviour:
+def never_responds_for(seconds: float) -> Behaviour:
     """Nothing for a while, and then the end of the connection."""
 
     def behave(connection: socket.socket, stop: threading.Event) -> None:
@@ -43,26 +43,28 @@ ERRORS = {
     "no JSON": NOT_JSON,
     "half an answer": breaks_off(),
     "reset": resets(),
-    "silence": is_silent_for(4),
+    "silence": never_responds_for(4),
 }
 POISONS = {
-    "poison403": says(403, {"error": {"message": "no access to its model", "type": "api_error"}}),
-    "poison404": says(404, {"error": {"message": "no such thing", "type": "api_error"}}),
+    "poison403": responds(
+        403, {"error": {"message": "no access to its model", "type": "api_error"}}
+    ),
+    "poison404": responds(404, {"error": {"message": "no such thing", "type": "api_error"}}),
 }
 """What is always said of one row each, by the first word of its id."""
-TROUBLES = {"401": WRONG_KEY, "429": says(429, Retry_After="2")}
+TROUBLES = {"401": WRONG_KEY, "429": responds(429, Retry_After="2")}
 """They pause everybody, the first for 15 s."""
 
 
 @dataclass(frozen=True)
-class Question:
+class Poll:
     """One request about a task."""
 
     task_id: str
     cluster: str
     """Who asked: every cluster has a User-Agent of its own."""
-    asked_at: float
-    answered_at: float
+    polled_at: float
+    responded_at: float
     fault: str | None
 
 
@@ -74,7 +76,7 @@ class SoakGateway(Gateway):
     """
 
     def __init__(self, rng: random.Random) -> None:
-        self.questions: list[Question] = []
+        self.polls: list[Poll] = []
         self.faults: Counter[str] = Counter()
         self._rng = rng
         self._tasks: dict[str, SimulatedTask] = {}
@@ -97,18 +99,18 @@ class SoakGateway(Gateway):
         """Answer the next request with one of ``TROUBLES``."""
         self._troubles.append(name)
 
-    def answer(self, request: Request, connection: socket.socket) -> None:
-        asked_at = time.time()
+    def respond(self, request: Request, connection: socket.socket) -> None:
+        polled_at = time.time()
         fault = self._fault()
         behaviour = (ERRORS | TROUBLES)[fault] if fault else self._truth(request.task_id)
         try:
             behaviour(connection, self._stop)
         finally:
-            self.questions.append(
-                Question(
+            self.polls.append(
+                Poll(
                     request.task_id,
                     request.headers["user-agent"],
-                    asked_at,
+                    polled_at,
                     time.time(),
                     fault,
                 )
@@ -128,4 +130,4 @@ class SoakGateway(Gateway):
         if poison := POISONS.get(task_id.partition("-")[0]):
             return poison
         state = self._tasks[task_id].state(time.time(), f"https://cdn.example/{task_id}.mp4")
-        return says(200, {"code": "success", "data": {"task_id": task_id, **state}})
+        return responds(200, {"code": "success", "data": {"task_id": task_id, **state}})

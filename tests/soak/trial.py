@@ -20,7 +20,7 @@ from tests.soak.site import new_site
 from tests.soak.supervisor import CLOCKS_AHEAD, KILLS, Supervisor
 from tests.soak.verdict import ENDS, Records, Times, Verdict, judge
 
-TIMES = Times(poll_interval=3, answer=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
+TIMES = Times(poll_interval=3, timeout=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
 RETRY = 25
 """Seconds until django-q2's ORM broker tells again what nobody has acknowledged."""
 MISCHIEF = {"well": 78, "raises": 6, "stale": 6, "deletes": 4, "dies": 3, "vanishes": 2, "hangs": 1}
@@ -119,7 +119,7 @@ class Trial:
                 q_cluster={"workers": 2, "timeout": int(TIMES.work), "retry": RETRY},
                 octovid={
                     "POLL_INTERVAL": TIMES.poll_interval,
-                    "TIMEOUT": TIMES.answer,
+                    "TIMEOUT": TIMES.timeout,
                     "BATCH_SIZE": 20,  # so that many workers claim at once
                     "CONCURRENCY": 8,
                 },
@@ -136,7 +136,7 @@ class Trial:
             quiet_at = time.monotonic()
             self._settle(plan.settle_seconds)
             settled_after = time.monotonic() - quiet_at
-        self._records.questions = self._gateway.questions
+        self._records.polls = self._gateway.polls
         self._records.killed = self._supervisor.killed
         self._records.received = site.received()
         return Outcome(
@@ -191,9 +191,9 @@ class Trial:
             return
         self._tended_at = now
         self._storefront("wake")
-        last_tick_at = self._look()["last_tick_at"]
-        if last_tick_at != self._last_tick_at or self._is_cut():
-            self._last_tick_at, self._alive_at = last_tick_at, now
+        last_run_at = self._look()["last_run_at"]
+        if last_run_at != self._last_tick_at or self._is_cut():
+            self._last_tick_at, self._alive_at = last_run_at, now
         elif now > self._alive_at + HUNG_AFTER:
             self._supervisor.restart_hung()
             self._alive_at = now

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.gateway import Question
+from tests.soak.gateway import Poll
 
 ENDS = {"SUCCESS", "FAILURE", "LOST"}
 
@@ -17,7 +17,7 @@ class Times:
     """Seconds, as the site of a trial is set up."""
 
     poll_interval: float
-    answer: float
+    timeout: float
     """``OCTOVID["TIMEOUT"]``"""
     work: float
     """``Q_CLUSTER["timeout"]``"""
@@ -26,7 +26,7 @@ class Times:
 
     @property
     def poll_lease(self) -> float:
-        return 20 + self.answer + 15 + 1
+        return 20 + self.timeout + 15 + 1
 
     @property
     def delivery_lease(self) -> float:
@@ -38,7 +38,7 @@ class Records:
     """What was written down during one trial, by those who cannot be wrong about it."""
 
     tracked: set[str] = field(default_factory=set)
-    questions: list[Question] = field(default_factory=list)
+    polls: list[Poll] = field(default_factory=list)
     received: list[dict[str, Any]] = field(default_factory=list)
     samples: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
     """All rows, at moments in Unix time; the last when all was settled."""
@@ -92,8 +92,8 @@ def judge(records: Records, times: Times) -> Verdict:
         broken=[
             *_wrong_runs(records, runs),
             *_needless_doubles(records, runs),
-            *_asked_twice(records, times),
-            *_asked_after_the_end(records, rows, times),
+            *_polled_twice(records, times),
+            *_polled_after_completion(records, rows, times),
             *_long_leases(records, times),
             *_unshared(records),
             *_poisoned(records, rows, times),
@@ -177,27 +177,27 @@ def _needless_doubles(records: Records, runs: dict[tuple[str, int], Run]) -> Ite
             yield f"{task_id} was told again after attempt {attempt}, which was good"
 
 
-def _asked_twice(records: Records, times: Times) -> Iterator[str]:
-    earlier: dict[str, Question] = {}
-    for question in sorted(records.questions, key=lambda each: each.asked_at):
-        before = earlier.get(question.task_id)
-        earlier[question.task_id] = question
+def _polled_twice(records: Records, times: Times) -> Iterator[str]:
+    earlier: dict[str, Poll] = {}
+    for poll in sorted(records.polls, key=lambda each: each.polled_at):
+        before = earlier.get(poll.task_id)
+        earlier[poll.task_id] = poll
         if before is None:
             continue
-        over_at = min(before.answered_at, before.asked_at + times.answer)
+        over_at = min(before.responded_at, before.polled_at + times.timeout)
         # The shortest backoff there is.
         pause = 0.8 * times.poll_interval - times.skew
-        if question.asked_at < over_at + pause:
-            yield f"asked twice within one lease: {before}, {question}"
+        if poll.polled_at < over_at + pause:
+            yield f"asked twice within one lease: {before}, {poll}"
 
 
-def _asked_after_the_end(
+def _polled_after_completion(
     records: Records, rows: dict[str, dict[str, Any]], times: Times
 ) -> Iterator[str]:
-    for question in records.questions:
-        completed_at = rows.get(question.task_id, {}).get("completed_at")
-        if completed_at and question.asked_at > completed_at + times.skew:
-            yield f"asked after the end: {question}"
+    for poll in records.polls:
+        completed_at = rows.get(poll.task_id, {}).get("completed_at")
+        if completed_at and poll.polled_at > completed_at + times.skew:
+            yield f"asked after the end: {poll}"
 
 
 def _long_leases(records: Records, times: Times) -> Iterator[str]:
@@ -225,13 +225,13 @@ def _poisoned(records: Records, rows: dict[str, dict[str, Any]], times: Times) -
             yield f"{task_id} has ended: {row}"
         elif not (row["poll_count"] and row["last_error"]):
             yield f"{task_id} does not have its error: {row}"
-        asked_at = [each.asked_at for each in records.questions if each.task_id == task_id]
-        if len(asked_at) > 10 and (
-            max(asked_at) - min(asked_at) < 2 * times.poll_interval * (len(asked_at) - 1)
+        polled_at = [each.polled_at for each in records.polls if each.task_id == task_id]
+        if len(polled_at) > 10 and (
+            max(polled_at) - min(polled_at) < 2 * times.poll_interval * (len(polled_at) - 1)
         ):
-            yield f"{task_id} does not back off: {len(asked_at)} polls"
+            yield f"{task_id} does not back off: {len(polled_at)} polls"
 
 
 def _unshared(records: Records) -> Iterator[str]:
-    if len({question.cluster for question in records.questions}) < 2:
+    if len({poll.cluster for poll in records.polls}) < 2:
         yield "one cluster has done all the work"

@@ -33,17 +33,17 @@ class Command(OctovidCommand):
 
     def handle(self, *, task_ids: list[str], watch: bool, **options: Any) -> None:
         octovid_settings.validate()
-        named = self.tracked(task_ids)
+        named = self.existing(task_ids)
         if watch:
             refresh_tasks(named)
             self._watch(named or list(VideoTask.objects.active().order_by("pk")))
             return
         summary = refresh_tasks(named) if named else refresh_due()
         self.stdout.write(
-            f"asked about {summary.asked}: {summary.changed} changed, "
+            f"asked about {summary.polled}: {summary.changed} changed, "
             f"{summary.completed} ended, {summary.failed} failed"
         )
-        if summary.failed or (not summary.asked and gateway_state().is_paused):
+        if summary.failed or (not summary.polled and gateway_state().is_paused):
             raise CommandError(self._why(named, summary))
 
     def _why(self, named: list[VideoTask], summary: RefreshSummary) -> str:
@@ -54,7 +54,7 @@ class Command(OctovidCommand):
             failing = failing.filter(pk__in=[task.pk for task in named])
         task = failing.first()
         why = f"; {one_line(f'{task.task_id}: {task.last_error}')}" if task else ""
-        return f"asking about {summary.failed} of {summary.asked} failed{why}"
+        return f"asking about {summary.failed} of {summary.polled} failed{why}"
 
     def _watch(self, tasks: list[VideoTask]) -> None:
         watched = VideoTask.objects.filter(pk__in=[task.pk for task in tasks]).order_by("pk")

@@ -51,8 +51,8 @@ def _report() -> dict[str, Any]:
     return {
         "tasks": {row["status"]: row["count"] for row in by_status},
         "undelivered": VideoTask.objects.undelivered().count(),
-        "last_tick_at": state.last_tick_at,
-        "last_answer_at": state.last_answer_at,
+        "last_run_at": state.last_run_at,
+        "last_response_at": state.last_response_at,
         "paused_until": state.paused_until,
         "problems": [{"code": each.code, "message": each.message} for each in problems()],
     }
@@ -68,7 +68,7 @@ def _as_lines(report: dict[str, Any]) -> list[str]:
         return problems
     tasks = ", ".join(f"{count} {status}" for status, count in report["tasks"].items())
     lines = [f"tasks: {tasks or 'none'}", f"undelivered ends: {report['undelivered']}"]
-    for name in ("last_tick_at", "last_answer_at", "paused_until"):
+    for name in ("last_run_at", "last_response_at", "paused_until"):
         moment = report[name]
         when = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "–"
         lines.append(f"{name.replace('_', ' ')}: {when}")

@@ -66,6 +66,6 @@ class Command(BaseCommand):
         state = gateway_state()
         return {
             "tasks": list(VideoTask.objects.values(*COLUMNS)),
-            "last_tick_at": state.last_tick_at,
+            "last_run_at": state.last_run_at,
             "pause_reason": state.pause_reason,
         }
