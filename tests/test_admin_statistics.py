@@ -240,7 +240,7 @@ def test_sum_of_tokens_holds_whatever_rows_hold(admin_client: Client) -> None:
         )
     VideoTask.objects.create(task_id="t", status="SUCCESS", completed_at=NOW)
 
-    assert {each.tokens for each in statistics.ends(VideoTask.objects.all())} == {3 * biggest}
+    assert {each.tokens for each in statistics.completions(VideoTask.objects.all())} == {3 * biggest}
     admin = "admin:octovid_django_videotask"
     pages = [
         admin_client.get(reverse(f"{admin}_changelist")).content.decode(),
@@ -297,4 +297,4 @@ def test_pages_bear_whatever_rows_hold(
         data = {"action": f"export_{kind}", "_selected_action": [pk]}
         assert admin_client.post(reverse(f"{admin}_changelist"), data).status_code == 200
     total = 3 * (2**63 - 1) - 2 * 2**63
-    assert {each.tokens for each in statistics.ends(VideoTask.objects.all())} == {total}
+    assert {each.tokens for each in statistics.completions(VideoTask.objects.all())} == {total}

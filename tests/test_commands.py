@@ -304,8 +304,8 @@ class TestStatus:
         assert run("octovid_status").splitlines() == [
             "tasks: none",
             "undelivered ends: 0",
-            "last tick at: –",
-            "last answer at: –",
+            "last run at: –",
+            "last response at: –",
             "paused until: –",
             "all is well",
         ]
@@ -327,8 +327,8 @@ class TestStatus:
         lines = run("octovid_status").splitlines()
 
         assert lines[2:4] == [
-            "last tick at: 2026-04-12 16:35:00",
-            "last answer at: 2026-04-12 16:35:00",
+            "last run at: 2026-04-12 16:35:00",
+            "last response at: 2026-04-12 16:35:00",
         ]
 
     def test_fails_when_something_is_wrong(self) -> None:
