@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models.signals import pre_save
 from django.test import Client
@@ -209,6 +210,60 @@ class TestAnotherSite:
         assert "/admin/" not in re.sub(r'"/static/[^"]*"', "", page)
 
 
+class TestProxy:
+    """A proxy of the model, with an admin and permissions of its own."""
+
+    @pytest.fixture(autouse=True)
+    def site(self, settings: Any) -> Iterator[None]:
+        settings.ROOT_URLCONF = "tests.urls_proxy"
+        ContentType.objects.clear_cache()
+        yield
+        ContentType.objects.clear_cache()  # the row of the proxy's is gone with the test
+
+    @pytest.fixture
+    def url(self) -> Callable[..., str]:
+        def url(name: str, *args: int) -> str:
+            return reverse(f"admin:staticfiles_successfultask_{name}", args=args)
+
+        return url
+
+    def test_has_the_overview_and_what_keeps_it_up_to_date(
+        self, admin_client: Client, url: Callable[..., str]
+    ) -> None:
+        create(status="SUCCESS")
+
+        page = admin_client.get(url("changelist")).content.decode()
+
+        assert "octovid-overview" in page
+        assert f'data-url="{url("live")}"' in page
+        assert f'href="{url("changelist")}?status__exact=SUCCESS"' in page
+        assert "/videotask/" not in page.partition('id="content"')[2]
+
+    def test_has_pages_of_its_own(self, admin_client: Client, url: Callable[..., str]) -> None:
+        task = create(status="SUCCESS", video_url=LINK)
+
+        page = admin_client.get(url("change", task.pk)).content.decode()
+
+        (link,) = links(page)
+        assert f'href="{url("video", task.pk)}"' in link
+        assert "data-octovid-buttons" in page
+        assert admin_client.get(url("video", task.pk))["Location"] == LINK
+        assert admin_client.get(url("live"), {"ids": task.pk}).json()["rows"]
+        added = admin_client.post(url("add"), {"task_ids": "cgt-2"})
+        assert added["Location"] == url("changelist")
+
+    def test_has_a_history_of_its_own(self, admin_client: Client, url: Callable[..., str]) -> None:
+        task = create(next_poll_at=NOW)
+
+        response = admin_client.post(
+            url("change", task.pk), {"_octovid_action": "stop_polling", "metadata": "{}"}
+        )
+
+        assert response["Location"] == url("change", task.pk)
+        history = admin_client.get(url("history", task.pk)).content.decode()
+        assert "Had it tracked no longer." in history
+
+
 class TestList:
     def test_shows_the_newest_first(self, changelist: Callable[..., str]) -> None:
         for number in (1, 2):
@@ -222,10 +277,12 @@ class TestList:
         assert columns(changelist(), "completed") == ["April 12, 2026, 4:40 p.m."]
 
     @pytest.mark.parametrize("field", ["fail_reason", "last_error", "delivery_error"])
-    def test_shows_the_trouble_of_a_task(self, changelist: Callable[..., str], field: str) -> None:
+    def test_shows_the_error_of_a_task_under_its_status(
+        self, changelist: Callable[..., str], field: str
+    ) -> None:
         create(**{field: "too dark"})
 
-        assert columns(changelist(), "error") == ["too dark"]
+        assert columns(changelist(), "status_and_error") == ["not startedtoo dark"]
 
     def test_says_that_a_task_has_not_changed_for_long(
         self, changelist: Callable[..., str]
@@ -234,18 +291,30 @@ class TestList:
         create("lively", status="QUEUED", changed_at=NOW - timedelta(minutes=9))
         create("done", status="SUCCESS", changed_at=NOW - timedelta(days=1))
 
-        assert columns(changelist(), "error") == ["–", "–", "Unchanged for 10:00"]
+        assert columns(changelist(), "status_and_error") == [
+            *("succeeded", "queued", "queuedUnchanged for 10:00"),
+        ]
 
     def test_says_that_a_task_is_tracked_no_longer(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=None)
 
-        assert columns(changelist(), "error") == ["Tracking was stopped."]
+        assert columns(changelist(), "status_and_error") == ["not startedTracking was stopped."]
 
-    def test_cuts_what_is_long(self, changelist: Callable[..., str]) -> None:
-        create(fail_reason="x" * 10_000)
+    def test_says_that_a_poll_is_overdue(self, changelist: Callable[..., str]) -> None:
+        create(next_poll_at=NOW - timedelta(minutes=2))
 
-        (trouble,) = columns(changelist(), "error")
-        assert trouble == "x" * 199 + "…"
+        assert columns(changelist(), "polls") == ["due April 12, 2026, 4:33 p.m."]
+
+    def test_cuts_an_error_that_is_long_and_has_it_whole_in_its_title(
+        self, changelist: Callable[..., str]
+    ) -> None:
+        create(fail_reason="x" * 2_000)
+
+        page = changelist()
+
+        (cell,) = columns(page, "status_and_error")
+        assert cell == "not started" + "x" * 199 + "…"
+        assert f'title="{"x" * 2_000}"' in page
 
     def test_can_be_filtered_by_status(self, changelist: Callable[..., str]) -> None:
         create("running", status="QUEUED")
@@ -385,6 +454,17 @@ class TestChange:
 
         assert "https://cdn.example/video.mp4?…&quot;" in page
         assert "Signature" not in page
+
+    @pytest.mark.parametrize("error", [None, "fail_reason", "last_error", "delivery_error"])
+    def test_what_is_folded_is_open_where_an_error_is(
+        self, change_page: Callable[[VideoTask], str], error: str | None
+    ) -> None:
+        page = change_page(create(**({error: "too dark"} if error else {})))
+
+        bodies = page.split('<fieldset class="module aligned ')[1:]
+        for name in ("fail_reason", "last_error", "delivery_error"):
+            (body,) = (each for each in bodies if f"field-{name}" in each)
+            assert ("<details" in body) == (name != error)
 
     def test_metadata_is_saved(self, admin_client: Client) -> None:
         task = create(status="QUEUED", next_poll_at=NOW, payload={"status": "queued"})

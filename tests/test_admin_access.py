@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from octovid_django.admin import VideoTaskAdmin
+from octovid_django.admin.buttons import PRESSED
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
 from tests.broker import take_messages
@@ -81,7 +82,7 @@ def posts(task: VideoTask) -> list[tuple[str, dict[str, Any]]]:
             )
             for action in ACTIONS
         ),
-        *((url_of("action", task.pk), {"action": action}) for action in ACTIONS),
+        *((url_of("change", task.pk), {PRESSED: action, "metadata": "{}"}) for action in ACTIONS),
     ]
 
 
@@ -247,7 +248,8 @@ class TestPermissionsOfOneTask:
         for view in ("change", "video"):
             assert admin_client.get(url_of(view, tasks[1].pk)).status_code == 403
         for task in tasks[1:]:
-            response = admin_client.post(url_of("action", task.pk), {"action": "stop_polling"})
+            pressed = {PRESSED: "stop_polling", "metadata": "{}"}
+            response = admin_client.post(url_of("change", task.pk), pressed)
             assert response.status_code == 403
 
     def test_method_of_the_one_admin_is_asked_too(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import re
-from html import unescape
 from typing import Any
 
 import pytest
@@ -19,12 +20,14 @@ from django_q.models import OrmQ
 
 from octovid_django import tasks as q2_tasks
 from octovid_django.admin import VideoTaskAdmin
+from octovid_django.admin.buttons import PRESSED
 from octovid_django.models import VideoTask
 from octovid_django.refresh import refresh_due
 from octovid_django.sandbox import Sandbox
 from octovid_django.tracking import stop_polling
 
 LIST_URL = "admin:octovid_django_videotask_changelist"
+NOW = datetime.datetime(2026, 4, 12, tzinfo=datetime.timezone.utc)
 Received = list[tuple[str, dict[str, Any]]]
 
 pytestmark = pytest.mark.django_db
@@ -179,18 +182,47 @@ class TestTrackingAgain:
         assert history(done) == []
 
 
-class TestPageOfATask:
-    def post(self, client: Client, task: VideoTask, action: str) -> HttpResponse:
-        url = reverse("admin:octovid_django_videotask_action", args=[task.pk])
-        return client.post(url, {"action": action})
+def change_url(task: VideoTask) -> str:
+    return reverse("admin:octovid_django_videotask_change", args=[task.pk])
 
-    def test_has_the_actions_as_buttons(self, admin_client: Client) -> None:
-        task = completed_task()
-        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
-        page = admin_client.get(url).content.decode()
 
-        for label in ("Look now", "Track again", "Stop tracking", "Send the completion signals"):
-            assert label in page
+class TestButtons:
+    """Of the page of a task: they belong to its form."""
+
+    def press(
+        self, client: Client, task: VideoTask, action: str, query: str = "", **edited: str
+    ) -> HttpResponse:
+        """Send the form as the page does: what is edited is there beside what was shown."""
+        shown = json.dumps(task.metadata)
+        data = {"metadata": shown, "initial-metadata": shown, **edited}
+        return client.post(change_url(task) + query, {PRESSED: action, **data})
+
+    def offered(self, client: Client, task: VideoTask) -> list[str]:
+        page = client.get(change_url(task)).content.decode()
+        return re.findall(rf'<button [^>]*name="{PRESSED}" value="([a-z_]+)"', page)
+
+    @pytest.mark.parametrize(
+        ("state", "actions"),
+        [
+            ({"status": "QUEUED"}, ["stop_polling"]),
+            ({"status": "QUEUED", "next_poll_at": None}, ["resume_polling"]),
+            ({"status": "LOST"}, ["resume_polling"]),
+            ({"status": "LOST", "completed_at": NOW}, ["resume_polling", "resend_signals"]),
+            ({"status": "SUCCESS", "completed_at": NOW}, ["resend_signals"]),
+            ({"status": "FAILURE", "completed_at": NOW}, ["resend_signals"]),
+            ({"status": "SUCCESS"}, []),
+        ],
+    )
+    def test_are_those_that_apply_to_the_state(
+        self, admin_client: Client, state: dict[str, Any], actions: list[str]
+    ) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", **state)
+
+        assert self.offered(admin_client, task) == ["refresh_now", *actions]
+        live = admin_client.get(
+            reverse("admin:octovid_django_videotask_live"), {"ids": task.pk, "buttons": ""}
+        ).json()
+        assert re.findall(r'value="([a-z_]+)"', live["buttons"]) == ["refresh_now", *actions]
 
     @pytest.mark.parametrize(
         ("action", "entry"),
@@ -199,32 +231,73 @@ class TestPageOfATask:
             ("resend_signals", "Had the completion signals sent again."),
         ],
     )
-    def test_acts_on_that_task_and_stays(
-        self, admin_client: Client, action: str, entry: str
-    ) -> None:
-        task, other = completed_task(), completed_task("cgt-2")
+    def test_act_on_that_task_and_stay(self, admin_client: Client, action: str, entry: str) -> None:
+        task, other = completed_task(metadata={"product": 7}), completed_task("cgt-2")
+        before = VideoTask.objects.get(pk=task.pk)
 
-        response = self.post(admin_client, task, action)
+        response = self.press(admin_client, task, action)
 
-        assert response["Location"] == reverse(
-            "admin:octovid_django_videotask_change", args=[task.pk]
-        )
+        assert response["Location"] == change_url(task)
         assert (history(task), history(other)) == ([entry], [])
+        if action == "refresh_now":
+            after = VideoTask.objects.get(pk=task.pk)
+            assert after.updated_at == before.updated_at, "nothing was edited, nothing is written"
+
+    def test_save_what_was_edited_first(self, admin_client: Client) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
+
+        response = self.press(admin_client, task, "stop_polling", metadata='{"product": 8}')
+
+        task.refresh_from_db()
+        assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)
+        assert [str(message) for message in get_messages(response.wsgi_request)] == [
+            "What you edited was saved.",
+            "1 task is tracked no longer.",
+        ]
+        assert sorted(history(task)) == ["Changed Metadata.", "Had it tracked no longer."]
+
+    def test_do_nothing_before_what_was_edited_is_corrected(self, admin_client: Client) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
+
+        response = self.press(admin_client, task, "stop_polling", metadata="{product")
+
+        page = response.content.decode()
+        assert "{product" in page, "what was written is not lost"
+        assert "Nothing was done" in page
+        assert "errorlist" in page
+        assert VideoTask.objects.tracked().get().metadata == {"product": 7}
+        assert history(task) == []
+
+    @pytest.mark.parametrize("data", [{"_save": "Save"}, {PRESSED: "refresh_now"}])
+    def test_overwrite_no_metadata_that_is_newer_than_the_page(
+        self, admin_client: Client, data: dict[str, str]
+    ) -> None:
+        task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
+        VideoTask.objects.filter(pk=task.pk).update(metadata={"product": 7, "mailed": True})
+
+        shown = json.dumps(task.metadata)
+        admin_client.post(change_url(task), {"metadata": shown, "initial-metadata": shown, **data})
+
+        task.refresh_from_db()
+        assert task.metadata == {"product": 7, "mailed": True}
 
     @pytest.mark.parametrize("action", ["delete_selected", "export_csv", "nonsense", ""])
-    def test_does_nothing_else(self, admin_client: Client, action: str) -> None:
+    def test_do_nothing_else(self, admin_client: Client, action: str) -> None:
         task = completed_task()
-        assert self.post(admin_client, task, action).status_code == 403
-        assert VideoTask.objects.filter(pk=task.pk).exists()
+        assert self.press(admin_client, task, action, metadata="{1: 2}").status_code == 403
+        assert VideoTask.objects.get(pk=task.pk).metadata == {}
 
-    def test_is_not_given_by_a_link(self, admin_client: Client) -> None:
-        url = reverse("admin:octovid_django_videotask_action", args=[completed_task().pk])
-        assert admin_client.get(url, {"action": "refresh_now"}).status_code == 405
+    def test_are_not_pressed_by_a_link(self, admin_client: Client) -> None:
+        task = completed_task()
+        admin_client.get(change_url(task), {PRESSED: "refresh_now"})
+        assert history(task) == []
 
-    def test_of_a_task_that_is_gone_is_not_found(self, admin_client: Client) -> None:
-        assert self.post(admin_client, VideoTask(pk=404), "refresh_now").status_code == 404
+    def test_of_a_task_that_is_gone_do_nothing(self, admin_client: Client) -> None:
+        response = self.press(admin_client, VideoTask(pk=404), "refresh_now")
+        assert response["Location"] == reverse("admin:index")
+        assert not LogEntry.objects.exists()
 
-    def test_needs_the_permission_to_change_that_task(
+    def test_need_the_permission_to_change_that_task(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = completed_task()
@@ -234,30 +307,25 @@ class TestPageOfATask:
             lambda self, request, obj=None: obj is None or obj.pk != task.pk,
         )
 
-        assert self.post(admin_client, task, "resend_signals").status_code == 403
-        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
-        assert "Look now" not in admin_client.get(url).content.decode()
+        assert self.press(admin_client, task, "resend_signals").status_code == 403
+        assert self.offered(admin_client, task) == []
 
-    def test_keeps_the_filters_of_the_list(self, admin_client: Client) -> None:
+    def test_keep_the_filters_of_the_list(self, admin_client: Client) -> None:
         task = completed_task()
-        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
         filters = "?_changelist_filters=status__exact%3DSUCCESS"
-        page = admin_client.get(url + filters).content.decode()
-        (action,) = re.findall(r'<form class="octovid-actions" [^>]*action="([^"]*)"', page)
 
-        response = admin_client.post(unescape(action), {"action": "refresh_now"})
+        response = self.press(admin_client, task, "refresh_now", filters)
 
-        assert response["Location"] == url + filters
+        assert response["Location"] == change_url(task) + filters
 
-    def test_needs_the_permission_to_change(self, client: Client) -> None:
+    def test_need_the_permission_to_change(self, client: Client) -> None:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
         client.force_login(user)
         task = completed_task()
 
-        assert self.post(client, task, "refresh_now").status_code == 403
-        url = reverse("admin:octovid_django_videotask_change", args=[task.pk])
-        assert "Look now" not in client.get(url).content.decode()
+        assert self.press(client, task, "refresh_now").status_code == 403
+        assert self.offered(client, task) == []
 
 
 @pytest.mark.parametrize(

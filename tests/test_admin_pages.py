@@ -82,6 +82,35 @@ def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, vis
     assert VideoTask.objects.due().get() == task
 
 
+def test_what_is_edited_is_not_lost_by_a_button(browser: Browser, visit: Visit) -> None:
+    task = create(next_poll_at=timezone.now(), metadata={"product": 7})
+    visit("change", task.pk)
+    area = browser.driver.find_element("css selector", "textarea[name=metadata]")
+    area.clear()
+    area.send_keys('{"product": 8}')
+
+    click(browser, "button[value=stop_polling]")
+
+    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
+    assert "What you edited was saved." in browser.text(".messagelist")
+    task.refresh_from_db()
+    assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)
+
+
+def test_the_buttons_follow_the_state(browser: Browser, visit: Visit) -> None:
+    task = create(next_poll_at=timezone.now())
+    visit("change", task.pk)
+
+    def offered() -> list[str]:
+        buttons = "document.querySelectorAll('.octovid-actions button')"
+        return list(browser.script(f"return [...{buttons}].map((each) => each.value)"))
+
+    assert offered() == ["refresh_now", "stop_polling"]
+    now = timezone.now()
+    VideoTask.objects.update(status="SUCCESS", next_poll_at=None, completed_at=now)
+    wait_for(lambda: offered() == ["refresh_now", "resend_signals"], 15, offered)
+
+
 def test_who_may_only_look_is_offered_nothing_else(
     browser: Browser, visit: Visit, client: Client
 ) -> None:
@@ -97,7 +126,7 @@ def test_who_may_only_look_is_offered_nothing_else(
         "export_json",
     ]
     visit("change", task.pk, client=client)
-    offered = "#content .octovid-actions, #content [type=submit]"
+    offered = "#content .octovid-actions button, #content [type=submit]"
     assert not browser.driver.find_elements("css selector", offered)
 
 
@@ -151,7 +180,7 @@ def test_what_others_sent_is_text_and_keeps_its_place(
         progress = str(task.pk % 50 + len(view))
         wait_for_text(browser, progress, ".field-progress_bar")
 
-        trouble = browser.text("td.field-error, .field-error .readonly")
+        trouble = browser.text("td .octovid-reason, .field-error .readonly")
         assert trouble.removesuffix("…") in " ".join(text.split())
         assert browser.script("return document.title") == title != "pwned"
         assert not browser.driver.find_elements("css selector", "[src=x], [href^='javascript:']")

@@ -108,6 +108,8 @@ def resend_signals(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -
 def _run(request: HttpRequest, tasks: Tasks, act: Act, entry: str) -> int:
     # All are read before anything is done: the list may be filtered by what that changes.
     pks = list(tasks.values_list("pk", flat=True))
+    # A proxy has a history of its own.
+    rows = tasks.model._base_manager.using(VideoTask.objects.primary().db)
     count = 0
     for start in range(0, len(pks), CHUNK):
         chunk = pks[start : start + CHUNK]
@@ -117,7 +119,7 @@ def _run(request: HttpRequest, tasks: Tasks, act: Act, entry: str) -> int:
         count += done
         LogEntry.objects.log_actions(
             user_id=cast("int", request.user.pk),  # nobody else gets here
-            queryset=VideoTask.objects.primary().filter(pk__in=chunk).only("pk", "task_id"),
+            queryset=rows.filter(pk__in=chunk).only("pk", "task_id"),
             action_flag=CHANGE,
             change_message=entry,
         )

@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 from octovid_django.admin.times import written
 from octovid_django.admin.video import has_link
 from octovid_django.enums import TaskStatus
-from octovid_django.models import VideoTask
+from octovid_django.models import OVERDUE_AFTER, VideoTask
 
 UNCHANGED_AFTER = timedelta(minutes=10)
 """How long an answer may be the same before the list says so: most videos take less."""
-MAX_ERROR_LENGTH = 200
-"""Characters in the list; the page of the task has the whole text."""
+MAX_LISTED_ERROR = 200
+"""Characters in the list, which shows two lines; its title and the page of the task have all."""
 
 _TONES: dict[str, str] = {
     TaskStatus.SUCCESS: "good",
@@ -115,21 +115,47 @@ def polls(task: VideoTask) -> SafeString | None:
     """When it was last looked at, and when it will be next."""
     pieces = [moment(task.polled_at)] if task.polled_at else []
     if task.next_poll_at:
-        pieces.append(format_html(_("next: {}"), moment(task.next_poll_at)))
+        is_late = timezone.now() - task.next_poll_at >= OVERDUE_AFTER
+        form = _("due {}") if is_late else "{}"
+        pieces.append(format_html(form, moment(task.next_poll_at)))
     return format_html_join(" · ", "{}", ((piece,) for piece in pieces)) or None
 
 
 def error(task: VideoTask) -> SafeString | None:
     """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
-    text = task.fail_reason or task.last_error or task.delivery_error
-    pieces = [Truncator(text).chars(MAX_ERROR_LENGTH)] if text else []
-    if not task.is_finished:
-        since = task.changed_at or task.created_at
-        if task.next_poll_at is None:
-            pieces.append(_("Tracking was stopped."))
-        elif timezone.now() - since >= UNCHANGED_AFTER:
-            pieces.append(format_html(_("Unchanged for {}"), _clock_since(since)))
+    pieces = [piece for piece in (_error(task), _standstill(task)) if piece]
     return format_html_join(SafeString("<br>"), "{}", ((piece,) for piece in pieces)) or None
+
+
+def status_and_error(task: VideoTask) -> SafeString:
+    """The status, and under it, briefly, what the page of the task says of its error."""
+    error, note = _error(task), _standstill(task)
+    return format_html(
+        "{}{}{}",
+        status(task),
+        format_html(
+            '<div class="octovid-reason" title="{}">{}</div>',
+            error,
+            Truncator(error).chars(MAX_LISTED_ERROR),
+        )
+        if error
+        else "",
+        format_html('<div class="octovid-reason">{}</div>', note) if note else "",
+    )
+
+
+def _error(task: VideoTask) -> str:
+    return task.fail_reason or task.last_error or task.delivery_error
+
+
+def _standstill(task: VideoTask) -> SafeString | str:
+    if task.is_finished:
+        return ""
+    since = task.changed_at or task.created_at
+    if task.next_poll_at is None:
+        return _("Tracking was stopped.")
+    is_long = timezone.now() - since >= UNCHANGED_AFTER
+    return format_html(_("Unchanged for {}"), _clock_since(since)) if is_long else ""
 
 
 def link_countdown(expires_at: datetime | None) -> SafeString | None:

@@ -49,8 +49,24 @@ class MetadataField(forms.JSONField):
 
 
 class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Writes the metadata if somebody has edited it, and never over newer metadata if nobody has.
+
+    The page says, hidden, which metadata it has shown.
+    """
+
     class Meta:
         field_classes = {"metadata": MetadataField}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        is_told = not self.is_bound or self.add_initial_prefix("metadata") in self.data
+        if "metadata" in self.fields:
+            self.fields["metadata"].show_hidden_initial = is_told
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if "metadata" in self.fields and "metadata" not in self.changed_data:
+            self.instance.__dict__.pop("metadata", None)  # deferred: ``save()`` leaves it alone
 
 
 class TrackForm(forms.Form):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminToField
@@ -17,7 +16,6 @@ from django.contrib.admin.options import (
     TO_FIELD_VAR,
     get_content_type_for_model,
 )
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import (
     flatten_fieldsets,
     quote,
@@ -52,8 +50,10 @@ from octovid_django.admin.actions import (
     resume_polling,
     stop_polling,
 )
+from octovid_django.admin.buttons import ButtonsMixin
 from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
+from octovid_django.admin.fieldsets import FIELDSETS, opened
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
@@ -64,14 +64,6 @@ from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 from octovid_django.tracking import add_metadata, track_many
 
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
-
-    TaskAdmin = admin.ModelAdmin[VideoTask]
-else:
-    TaskAdmin = admin.ModelAdmin
-
-
 MAX_LIVE_ROWS = 500
 PRIMARY_KEY = re.compile("[0-9]{1,18}")
 """What every database can compare a key with."""
@@ -81,16 +73,18 @@ TEMPLATES = "admin/octovid_django/videotask"
 
 
 @admin.register(VideoTask)
-class VideoTaskAdmin(TaskAdmin):
+class VideoTaskAdmin(ButtonsMixin):
+    change_list_template = f"{TEMPLATES}/change_list.html"
+    change_form_template = f"{TEMPLATES}/change_form.html"
     form = VideoTaskForm
     empty_value_display = "–"
     list_display = (
-        *("task_id", "status_badge", "progress_bar", "video_link"),
-        *("run_time", "completed", "polls", "error"),
+        *("task_id", "status_and_error", "progress_bar", "video_link"),
+        *("run_time", "completed", "polls"),
     )
     live_cells = (
-        *("status_badge", "progress_bar", "video_link", "player", "expires", "timeline"),
-        *("run_time", "completed", "polls", "error"),
+        *("status_and_error", "status_badge", "progress_bar", "video_link", "player", "expires"),
+        *("timeline", "run_time", "completed", "polls", "error"),
         *("fail_reason", "upstream_status", "last_error", "delivery_error"),
         *("duration", "resolution", "ratio", "model", "total_tokens"),
     )
@@ -99,16 +93,6 @@ class VideoTaskAdmin(TaskAdmin):
         *(refresh_now, resume_polling, stop_polling, resend_signals),
         *(export_csv, export_json),
     )
-    page_actions: Mapping[str, StrPromise] = {
-        "refresh_now": _("Look now"),
-        "resume_polling": _("Track again"),
-        "stop_polling": _("Stop tracking"),
-        "resend_signals": _("Send the completion signals again"),
-    }
-    """The actions that the page of a task has as well, and what they are called there.
-
-    They need the permission to change that task.
-    """
     list_filter = ("status", LinkFilter, DeliveryFilter, ModelFilter)
     date_hierarchy = "created_at"
     search_fields = ("task_id", "fail_reason", METADATA)
@@ -117,58 +101,14 @@ class VideoTaskAdmin(TaskAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    *("task_id", "status_badge", "progress_bar", "run_time"),
-                    *("timeline", "polls", "error"),
-                )
-            },
-        ),
-        (
-            _("Video"),
-            {
-                "fields": (
-                    *("player", "video_link", "expires", "duration"),
-                    *("resolution", "ratio", "model", "total_tokens"),
-                )
-            },
-        ),
-        (_("Of the site"), {"fields": ("metadata",)}),
-        (
-            _("At the gateway"),
-            {"fields": ("upstream_status", "fail_reason", "changed_at")},
-        ),
-        (
-            _("Polling"),
-            {
-                "fields": (
-                    *("created_at", "recovered_at", "polled_at", "poll_count"),
-                    *("next_poll_at", "error_count", "last_error"),
-                )
-            },
-        ),
-        (
-            _("Delivery"),
-            {
-                "fields": (
-                    *("completed_at", "delivered_at", "delivery_attempts"),
-                    *("delivery_attempts_before_resend", "delivery_error", "next_delivery_at"),
-                )
-            },
-        ),
-        (_("Last answer"), {"classes": ("collapse",), "fields": ("pretty_payload",)}),
-    )
+    fieldsets = FIELDSETS
 
     # Where django-unfold shows what Django's own pages show beside the object tools.
     list_before_template = f"{TEMPLATES}/overview.html"
-    change_form_outer_before_template = f"{TEMPLATES}/task_actions.html"
 
     class Media:
         css = {"all": ["octovid_django/admin.css"]}
-        js = [Script("octovid_django/live.js", defer=True)]
+        js = [Script(f"octovid_django/{name}.js", defer=True) for name in ("fold", "live")]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -181,6 +121,11 @@ class VideoTaskAdmin(TaskAdmin):
         of_model = [field.name for field in self.opts.concrete_fields]
         names = dict.fromkeys([*shown, *of_model, *super().get_readonly_fields(request, obj)])
         return [name for name in names if name != "metadata"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: VideoTask | None = None) -> Any:
+        """Those of this class, or of the site's own; what is folded is open where an error is."""
+        fieldsets = super().get_fieldsets(request, obj)
+        return opened(fieldsets, obj) if obj else fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VideoTask]:
         return super().get_queryset(request).defer("payload")
@@ -213,7 +158,7 @@ class VideoTaskAdmin(TaskAdmin):
         selected = cast("VideoTaskQuerySet", queryset)
         if not is_across:
             selected = selected.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
-        function = self._action(request, request.POST.get("action", ""))
+        function = self.action_function(request, request.POST.get("action", ""))
         needed = getattr(function, "allowed_permissions", ())
         allowed = permitted(self, request, selected, needed)
         if allowed is not selected and (count := selected.count() - allowed.count()):
@@ -224,13 +169,6 @@ class VideoTaskAdmin(TaskAdmin):
             )
             self.message_user(request, left_out % {"count": count}, messages.WARNING)
         return super().response_action(request, allowed, *args, **kwargs)
-
-    def _action(self, request: HttpRequest, name: str) -> Callable[..., Any] | None:
-        """The function of an action that this user may run."""
-        action = self.get_actions(request).get(name)
-        if isinstance(action, tuple):
-            return cast("Callable[..., Any]", action[0])
-        return cast("Callable[..., Any]", action.func) if action else None  # since Django 6.1
 
     def add_view(
         self,
@@ -262,6 +200,7 @@ class VideoTaskAdmin(TaskAdmin):
         fieldsets = [(None, {"fields": list(form.fields)})]
         context = {
             "title": _("Track video tasks"),
+            "add": True,
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
             "errors": form.errors,
             "media": self.media + form.media,
@@ -305,7 +244,7 @@ class VideoTaskAdmin(TaskAdmin):
         LogEntry.objects.bulk_create(
             LogEntry(
                 user_id=cast("int", request.user.pk),  # nobody else gets here
-                content_type=get_content_type_for_model(VideoTask),
+                content_type=get_content_type_for_model(self.model),
                 object_id=pks.get(task_id),
                 object_repr=task_id,
                 action_flag=ADDITION,
@@ -363,32 +302,7 @@ class VideoTaskAdmin(TaskAdmin):
     ) -> HttpResponse:
         if "_saveasnew" in request.POST:  # Django takes it, whatever ``save_as`` is
             raise PermissionDenied
-        task = self.get_object(request, unquote(object_id))
-        is_permitted = task is not None and self.has_change_permission(request, task)
-        permitted = self.get_actions(request) if is_permitted else {}
-        page_actions = [each for each in self.page_actions.items() if each[0] in permitted]
-        context = {"page_actions": page_actions, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
-
-    def action_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Do to one task, from its page, what can be done to those selected in the list."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        task = self._task(request, object_id)
-        name = request.POST.get("action", "")
-        function = self._action(request, name) if name in self.page_actions else None
-        if function is None or not self.has_change_permission(request, task):
-            raise PermissionDenied
-        tasks = self.get_queryset(request).filter(pk=task.pk)
-        response = cast("HttpResponseBase | None", function(self, request, tasks))
-        if response:
-            return response
-        preserved: dict[str, Any] = {
-            "preserved_filters": self.get_preserved_filters(request),
-            "opts": self.opts,
-        }
-        url = add_preserved_filters(preserved, self._url("change", quote(task.pk)))
-        return HttpResponseRedirect(url)
+        return super().change_view(request, object_id, form_url, extra_context)
 
     def _task(self, request: HttpRequest, object_id: str) -> VideoTask:
         task = self.get_object(request, unquote(object_id))
@@ -401,17 +315,8 @@ class VideoTaskAdmin(TaskAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
-            path("live/", view(self.live_view), name="octovid_django_videotask_live"),
-            path(
-                "<path:object_id>/video/",
-                view(self.video_view),
-                name="octovid_django_videotask_video",
-            ),
-            path(
-                "<path:object_id>/action/",
-                view(self.action_view),
-                name="octovid_django_videotask_action",
-            ),
+            path("live/", view(self.live_view), name=self._url_name("live")),
+            path("<path:object_id>/video/", view(self.video_view), name=self._url_name("video")),
             *super().get_urls(),
         ]
 
@@ -419,11 +324,20 @@ class VideoTaskAdmin(TaskAdmin):
         self, request: HttpRequest, name: str, context: dict[str, Any], status: int = 200
     ) -> TemplateResponse:
         request.current_app = self.admin_site.name
-        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "has_view_permission": self.has_view_or_change_permission(request),
+            **context,
+        }
         return TemplateResponse(request, f"{TEMPLATES}/{name}.html", context, status=status)
 
     def _url(self, name: str, *args: object) -> str:
-        return self._url_of(f"octovid_django_videotask_{name}", *args)
+        return self._url_of(self._url_name(name), *args)
+
+    def _url_name(self, name: str) -> str:
+        """Of a page, as Django's own pages of this model are named; a proxy has its own."""
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
     def _url_of(self, name: str, *args: object) -> str:
         return reverse(f"admin:{name}", args=args, current_app=self.admin_site.name)
@@ -433,7 +347,7 @@ class VideoTaskAdmin(TaskAdmin):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         task = self._task(request, object_id)
-        context: dict[str, Any] = {"task": task, "media": self.media}
+        context: dict[str, Any] = {"original": task, "media": self.media}
         try:
             response = video.respond(task, request)
         except video.NoVideo as no_video:
@@ -448,7 +362,8 @@ class VideoTaskAdmin(TaskAdmin):
 
         Args:
             request: With ``ids`` in its query, the primary keys of the rows, by commas; with
-                ``above``, which parts of what stands above the list as well, by commas.
+                ``above``, which parts of what stands above the list as well, by commas; with
+            ``buttons``, the buttons on the page of a task as well.
         """
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
@@ -465,6 +380,9 @@ class VideoTaskAdmin(TaskAdmin):
         content["rows"] = {task.pk: self._live_cells(task) for task in tasks}
         if above:
             content["above"] = self._live_above(request, above.split(","))
+        if "buttons" in request.GET and len(pks) == 1 and (task := tasks.first()):
+            context = {"buttons": self.buttons(request, task)}
+            content["buttons"] = render_to_string(f"{TEMPLATES}/buttons.html", context, request)
         return make_inert(JsonResponse(content))
 
     def _live_above(self, request: HttpRequest, names: list[str]) -> dict[str, str]:
@@ -488,6 +406,10 @@ class VideoTaskAdmin(TaskAdmin):
     def status_badge(self, task: VideoTask) -> Cell:
         return cells.status(task)
 
+    @live_cell(_("status"))
+    def status_and_error(self, task: VideoTask) -> Cell:
+        return cells.status_and_error(task)
+
     @live_cell(_("progress"))
     def progress_bar(self, task: VideoTask) -> Cell:
         return cells.progress(task)
@@ -508,15 +430,15 @@ class VideoTaskAdmin(TaskAdmin):
     def timeline(self, task: VideoTask) -> Cell:
         return cells.timeline(task)
 
-    @live_cell(_("running time"))
+    @live_cell(_("run time"))
     def run_time(self, task: VideoTask) -> Cell:
         return cells.run_time(task)
 
-    @live_cell(_("ended"), ordering="completed_at")
+    @live_cell(_("completed"), ordering="completed_at")
     def completed(self, task: VideoTask) -> Cell:
         return cells.moment(task.completed_at)
 
-    @live_cell(_("last and next look"))
+    @live_cell(_("last · next poll"))
     def polls(self, task: VideoTask) -> Cell:
         return cells.polls(task)
 

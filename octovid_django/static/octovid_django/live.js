@@ -16,9 +16,10 @@
     return;
   }
   const lost = document.getElementById("octovid-lost");
+  const buttons = document.querySelector("[data-octovid-buttons]");
   const above = [...document.querySelectorAll("[data-octovid-above]")];
   const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", {
-    style: "short",
+    style: "narrow",
   });
   const watchedUntil = "watch" in note.dataset ? Date.now() + WATCH_FOR : 0;
   let offset = Date.parse(note.dataset.now) - Date.now(); // of the server's clock
@@ -66,6 +67,7 @@
   // In a row of the list, or on the page of one task: ours are marked, fields have Django's class.
   const cellOf = (row, name) =>
     row.querySelector(`[data-octovid-cell=${name}]`)?.parentElement ||
+    row.querySelector(`.fieldBox.field-${name} .readonly`) ||
     row.querySelector(`.field-${name} .readonly`) ||
     row.querySelector(`.field-${name}`);
 
@@ -80,10 +82,10 @@
     template.innerHTML = html;
     if (template.innerHTML !== element.innerHTML) {
       const focused = element.contains(document.activeElement) && document.activeElement;
-      const href = focused && focused.getAttribute("href");
+      const name = ["href", "value"].find((each) => focused && focused.hasAttribute(each));
       element.replaceChildren(template.content);
-      if (href) {
-        element.querySelector(`[href="${CSS.escape(href)}"]`)?.focus();
+      if (name) {
+        element.querySelector(`[${name}="${CSS.escape(focused.getAttribute(name))}"]`)?.focus();
       }
     }
   }
@@ -133,6 +135,9 @@
     if (above.length) {
       query.set("above", isHistoryOld ? "problems,counts,history" : "problems,counts");
     }
+    if (buttons) {
+      query.set("buttons", "");
+    }
     try {
       const response = await fetch(`${note.dataset.url}?${query}`, {
         headers: { Accept: "application/json" },
@@ -147,6 +152,7 @@
       offset = Date.parse(answer.now) - Date.now();
       isHistoryOld = false;
       above.forEach((element) => show(element, answer.above?.[element.dataset.octovidAbove]));
+      show(buttons, answer.buttons);
       apply(asked, answer.rows);
       interval = INTERVAL;
     } catch {
