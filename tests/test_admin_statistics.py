@@ -240,7 +240,8 @@ def test_sum_of_tokens_holds_whatever_rows_hold(admin_client: Client) -> None:
         )
     VideoTask.objects.create(task_id="t", status="SUCCESS", completed_at=NOW)
 
-    assert {each.tokens for each in statistics.completions(VideoTask.objects.all())} == {3 * biggest}
+    found = statistics.completions(VideoTask.objects.all())
+    assert {each.tokens for each in found} == {3 * biggest}
     admin = "admin:octovid_django_videotask"
     pages = [
         admin_client.get(reverse(f"{admin}_changelist")).content.decode(),

@@ -173,7 +173,7 @@ def test_what_is_no_dict_is_said_to_be_none(value: object) -> None:
         ("APIKEY", "API_KEY"),
         ("BASEURL", "BASE_URL"),
         ("POLL_INTERVALL", "POLL_INTERVAL"),
-        ("GIVE_UP", "LOST_AFTER"),
+        ("LOST_AFTR", "LOST_AFTER"),
         ("FAVOURITE_COLOUR", None),
         (7, None),
     ],
