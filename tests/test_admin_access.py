@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import django
 import pytest
+from django.contrib import admin
 from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -241,6 +244,123 @@ class TestPermissionsOfOneTask:
 
         assert VideoTask.objects.polled().count() == 2
         assert "2 of the selected tasks were left out" in response.content.decode()
+
+    @pytest.mark.parametrize("is_across", ["0", "1"])
+    @pytest.mark.parametrize("decoy", ["", "export_csv", "nonsense"])
+    @pytest.mark.parametrize("index", [0, 1])
+    def test_action_beside_another_in_the_request_leaves_out_the_same(
+        self,
+        admin_client: Client,
+        tasks: list[VideoTask],
+        decoy: str,
+        is_across: str,
+        index: int,
+    ) -> None:
+        actions = ["stop_polling", decoy]
+        data = {
+            "action": actions if index == 0 else actions[::-1],
+            "index": str(index),
+            "_selected_action": [task.pk for task in tasks],
+            "select_across": is_across,
+        }
+        admin_client.post(url_of("changelist", None), data)
+
+        polled = VideoTask.objects.polled().values_list("task_id", flat=True)
+        assert set(polled) == {"hidden", "frozen"}
+
+    @pytest.mark.parametrize(
+        ("permissions", "left"),
+        [
+            ((), {"hidden"}),
+            (("view",), {"hidden"}),
+            (("change",), {"hidden", "frozen"}),
+            (("change", "view"), {"hidden"}),
+            (("change", "publish"), {"hidden"}),
+        ],
+        ids=["none", "view", "change", "change or view", "change or one of the site"],
+    )
+    def test_action_of_the_site_gets_tasks_of_any_of_its_permissions(
+        self,
+        admin_client: Client,
+        tasks: list[VideoTask],
+        monkeypatch: pytest.MonkeyPatch,
+        permissions: tuple[str, ...],
+        left: set[str],
+    ) -> None:
+        def drop(model_admin: Any, request: Any, queryset: Any) -> None:
+            queryset.update(next_poll_at=None)
+
+        if permissions:
+            drop.allowed_permissions = permissions  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            SelectiveAdmin, "has_publish_permission", lambda *args: True, raising=False
+        )
+        monkeypatch.setattr(site._registry[VideoTask], "actions", [drop])
+        data = {"action": "drop", "_selected_action": [task.pk for task in tasks]}
+
+        admin_client.post(url_of("changelist", None), data)
+
+        polled = VideoTask.objects.polled().values_list("task_id", flat=True)
+        assert set(polled) == left
+
+    def test_action_that_a_subclass_adds_in_its_own_method_gets_the_same_tasks(
+        self, admin_user: User, tasks: list[VideoTask]
+    ) -> None:
+        got: list[str] = []
+
+        def name(model_admin: Any, request: Any, queryset: Any) -> None:
+            got.extend(task.task_id for task in queryset)
+
+        class Admin(SelectiveAdmin):
+            def get_actions(self, request: Any, action_location: Any = None) -> Any:
+                return {"name": (name, "name", "Name them")}
+
+        model_admin = Admin(VideoTask, site)
+        request = RequestFactory().post(
+            "/", {"action": "name", "_selected_action": [task.pk for task in tasks]}
+        )
+        request.user = admin_user
+        request._messages = CookieStorage(request)  # type: ignore[attr-defined]
+        model_admin.response_action(request, VideoTask.objects.order_by("pk"))
+
+        assert got == [tasks[0].task_id, "frozen"]
+
+    def test_delete_leaves_out_what_may_not_be_seen_or_deleted(
+        self, admin_client: Client, tasks: list[VideoTask], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            SelectiveAdmin,
+            "has_delete_permission",
+            lambda self, request, obj=None: obj is None or obj.task_id != "frozen",
+        )
+        data = {
+            "action": ["delete_selected", ""],
+            "index": "0",
+            "_selected_action": [task.pk for task in tasks],
+        }
+        page = admin_client.post(url_of("changelist", None), data).content.decode()
+        admin_client.post(url_of("changelist", None), {**data, "post": "yes"})
+
+        assert "hidden<" not in page
+        left = VideoTask.objects.values_list("task_id", flat=True)
+        assert set(left) == {"hidden", "frozen"}
+
+    @pytest.mark.skipif(django.VERSION < (6, 1), reason="there are none before Django 6.1")
+    def test_action_of_the_site_on_the_page_of_a_task_leaves_it_out(
+        self, admin_client: Client, tasks: list[VideoTask], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def drop(model_admin: Any, request: Any, queryset: Any) -> None:
+            queryset.update(next_poll_at=None)
+
+        drop.allowed_permissions = ("change",)  # type: ignore[attr-defined]
+        drop.locations = list(admin.ActionLocation)  # type: ignore[attr-defined]
+        monkeypatch.setattr(site._registry[VideoTask], "actions", [drop])
+        for task in tasks:
+            data = {"CHANGE_FORM-action": "drop", "_selected_action": task.pk, "action": ""}
+            admin_client.post(url_of("change", task.pk), data)
+
+        polled = VideoTask.objects.polled().values_list("task_id", flat=True)
+        assert set(polled) == {"hidden", "frozen"}
 
     def test_pages_of_a_hidden_task_are_refused(
         self, admin_client: Client, tasks: list[VideoTask]

@@ -7,11 +7,15 @@ in numbers, is of all that ``get_queryset()`` gives: a site that hides tasks hid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import wraps
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils.translation import ngettext
 
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 
@@ -20,9 +24,12 @@ if TYPE_CHECKING:
 else:
     TaskAdmin = admin.ModelAdmin
 
+GetActions = Callable[..., dict[str, Any]]
+
 _METHODS = {
     "view": ("has_view_or_change_permission", "has_view_permission", "has_change_permission"),
     "change": ("has_change_permission",),
+    "delete": ("has_delete_permission",),
 }
 """What Django's own pages ask for a permission, and what that asks in turn."""
 
@@ -34,23 +41,70 @@ def permitted(
     model_admin: TaskAdmin,
     request: HttpRequest,
     tasks: VideoTaskQuerySet,
-    permissions: Iterable[str],
+    permissions: Collection[str],
 ) -> VideoTaskQuerySet:
-    """Return those of ``tasks`` for which the user has every one of ``permissions``.
+    """Return those of ``tasks`` for which the user has any of ``permissions``.
 
     Args:
         model_admin: Whose methods are asked, where a site has written its own.
         request: Of the user.
         tasks: A bounded number of them.
-        permissions: ``"view"`` or ``"change"``; others are asked elsewhere.
+        permissions: ``"view"``, ``"change"`` or ``"delete"``; others are of no one task.
     """
-    for permission in permissions:
-        names = _METHODS.get(permission, ())
-        if any(_is_of_the_site(model_admin, name) for name in names):
-            may = getattr(model_admin, names[0])
-            pks = [task.pk for task in tasks.iterator(chunk_size=500) if may(request, task)]
-            tasks = tasks.filter(pk__in=pks)
-    return tasks
+    of_one_task = [each for each in permissions if each in _METHODS]
+    names = chain.from_iterable(_METHODS[each] for each in of_one_task)
+    if not any(_is_of_the_site(model_admin, name) for name in names):
+        return tasks
+    others = set(permissions).difference(of_one_task)
+    if any(getattr(model_admin, f"has_{each}_permission")(request) for each in others):
+        return tasks
+    methods = [getattr(model_admin, _METHODS[each][0]) for each in of_one_task]
+    may = [
+        task.pk
+        for task in tasks.iterator(chunk_size=500)
+        if any(method(request, task) for method in methods)
+    ]
+    return tasks.filter(pk__in=may)
+
+
+def guarded(get_actions: GetActions) -> GetActions:
+    """Return ``get_actions`` whose actions get only tasks for which the user has the permission.
+
+    Whichever way a request leads to an action, each task is asked right before it is run: for the
+    permission to view it, and for any that the action itself needs.
+    """
+
+    @wraps(get_actions)
+    def get_guarded_actions(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        actions = get_actions(*args, **kwargs)
+        return {name: _guarded(action) for name, action in actions.items()}
+
+    return get_guarded_actions
+
+
+def _guarded(action: Any) -> Any:
+    if isinstance(action, tuple):
+        function, *rest = action
+        return (_asking(function), *rest)
+    return replace(action, func=_asking(action.func))  # since Django 6.1
+
+
+def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(model_admin: TaskAdmin, request: HttpRequest, tasks: VideoTaskQuerySet) -> Any:
+        allowed = permitted(model_admin, request, tasks, ["view"])
+        if needed := getattr(function, "allowed_permissions", ()):
+            allowed = permitted(model_admin, request, allowed, needed)
+        if allowed is not tasks and (count := tasks.count() - allowed.count()):
+            left_out = ngettext(
+                "%(count)d of the selected tasks was left out: you do not have the permission.",
+                "%(count)d of the selected tasks were left out: you do not have the permission.",
+                count,
+            )
+            model_admin.message_user(request, left_out % {"count": count}, messages.WARNING)
+        return function(model_admin, request, allowed)
+
+    return run
 
 
 def _is_of_the_site(model_admin: TaskAdmin, name: str) -> bool:
