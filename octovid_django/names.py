@@ -12,7 +12,9 @@ from octovid_django.values import Json
 
 _MAX_NAME = 100
 _MAX_NAMES = 1_000
-_MAX_TEXT = 64 * 1024
+_MAX_TEXT = 16 * 1024
+_MAX_PARTS = 500
+"""Of the JSON in one string: ``body`` has counted nothing in it."""
 
 _BOX_WORDS = (
     *("content", "data", "output", "result", "creation", "video", "generation", "response"),
@@ -43,6 +45,8 @@ def fields_of(value: Mapping[str, Json]) -> dict[str, Json]:
 def opened(value: Json) -> Json:
     """Return the object that a string is in JSON, and anything else as it is."""
     if not isinstance(value, str) or not value.startswith("{") or len(value) > _MAX_TEXT:
+        return value
+    if sum(map(value.count, "[{,")) > _MAX_PARTS:
         return value
     try:
         return json.loads(value)

@@ -6,6 +6,7 @@ rows never notice, the row says what happened, and recovery needs no hand.
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import zlib
@@ -390,6 +391,7 @@ def packed(item: str, times: int, between: str = ",") -> bytes:
     return b"".join(body)
 
 
+BOXES = ("content", "data", "output", "result", "video", "sample", "asset", "work", "file")
 WORST_ACCEPTED = {
     "arrays": packed("[]", MAX_PARTS // 2 - 50),
     "objects": packed('{"a": {"b": 1.5}}', MAX_PARTS // 5 - 50),
@@ -398,6 +400,23 @@ WORST_ACCEPTED = {
     "wide_strings": packed(f'"{"a" * 30}\U0001f3ac"', MAX_TEXT // 37 - 50),
     "wider_strings": packed(f'"{"a" * 60_000}\U0001f3ac"', MAX_TEXT // 60_007),
     "long_strings": packed(f'"{"A" * 400_000}"', 60),
+    "json_in_strings": gzip.compress(
+        json.dumps(
+            {
+                "code": "success",
+                "data": {
+                    "task_id": "attack",
+                    "status": "SUCCESS",
+                    "result_url": "https://cdn.example/v.mp4",
+                    "data": {
+                        f"{outer}_{inner}": json.dumps({"a": [[]] * 1_450})
+                        for outer in BOXES
+                        for inner in BOXES
+                    },
+                },
+            }
+        ).encode()
+    ),
     "a_video": packed(f'"data:video/mp4;base64,{"A" * 31 * MEGABYTE}"', 1),
 }
 """Each goes up to a bound, and is read as the ``SUCCESS`` that it is."""
