@@ -24,8 +24,8 @@ from octovid_django.sandbox import Sandbox
 from tests.browser import Browser, running_browser
 from tests.processes import wait_for
 
-SIZE = (1600, 1200)
-"""Of the window, in pixels."""
+SIZES = {"list": (1440, 1100), "task": (1360, 900)}
+"""What is seen of each page, in pixels."""
 DOCS = Path(__file__).resolve().parent
 REASONS = ("The prompt was refused by the channel.", "The reference image cannot be read.")
 
@@ -52,6 +52,7 @@ def main() -> None:
         for theme in ("light", "dark"):
             browser.prefer(theme)
             for name, path in pages.items():
+                browser.resize(*SIZES[name])
                 _shoot(browser, url + path, DOCS / f"{name}-{theme}.png")
 
 
@@ -140,10 +141,19 @@ def _is_listening(port: int) -> bool:
 
 
 def _shoot(browser: Browser, url: str, path: Path) -> None:
-    browser.driver.set_window_size(*SIZE)
     browser.driver.get(url)
     wait_for(lambda: browser.script("return document.readyState") == "complete", 20, url)
+    if browser.script("return !!document.querySelector('video')"):
+        _play_a_second(browser)
     browser.driver.save_screenshot(str(path))
+
+
+def _play_a_second(browser: Browser) -> None:
+    """Have the player show a picture of its video; by itself it loads nothing."""
+    video = "document.querySelector('video')"
+    browser.script(f"const video = {video}; video.muted = true; video.play()")
+    wait_for(lambda: browser.script(f"return {video}.currentTime") > 1, 20, "the video")
+    browser.script(f"{video}.pause()")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ class Browser:
 
     def narrow(self) -> None:
         """Be a telephone."""
-        size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        self.resize(390, 844, is_mobile=True)
+
+    def resize(self, width: int, height: int, *, is_mobile: bool = False) -> None:
+        """Be a screen of this size, in pixels: what is seen of a page, without the window."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_mobile}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def is_within_screen(self) -> bool:
