@@ -22,8 +22,9 @@ _BOX_WORDS = (
     *("task", "json", "base", "resp"),
 )
 """A box is named with these words alone, the sooner, the better: so no input is one."""
-_LINK_WORDS = ("result", "video", "output", "content", "download")
-"""The same before "url" or "uri": a result may be an enhanced version of the upstream's video."""
+_LINK_WORDS = ("result", "video", "", "output", "content", "download")
+"""The same before "url" or "uri", or nothing: a result may be an enhanced version of the video."""
+LINK_RANKS = len(_LINK_WORDS)
 
 
 @lru_cache(maxsize=1024)
@@ -65,13 +66,8 @@ def box_names(fields: Mapping[str, Json]) -> list[str]:
 
 def link_rank(name: str) -> int:
     """Return how good a link of this name is, 0 for the best; -1 where it is none to a video."""
-    *words, last = _words(name) or ("",)
-    if last not in ("url", "uri"):
-        return -1
-    return _rank(tuple(words), _LINK_WORDS) if words else len(_LINK_WORDS)
-
-
-LINK_RANKS = len(_LINK_WORDS) + 1
+    *words, last = _words(name)
+    return _rank(tuple(words) or ("",), _LINK_WORDS) if last in ("url", "uri") else -1
 
 
 def _rank(words: tuple[str, ...], known: tuple[str, ...]) -> int:

@@ -60,7 +60,7 @@ class TestBoxes:
 
 class TestLinks:
     def test_of_results_are_the_best(self) -> None:
-        names = ("result_url", "video_urls", "output_url", "content_url", "download_url", "uri")
+        names = ("result_url", "video_urls", "uri", "output_url", "content_url", "download_url")
 
         ranks = [link_rank(name) for name in names]
 

@@ -105,6 +105,11 @@ class TestErrors:
 
         assert str(raised.value) == message
 
+    def test_a_task_that_names_something_a_task_is_read_itself(self) -> None:
+        reported = response("SUCCESS", task={"type": "video", "status": "running"})
+
+        assert read(reported).status == TaskStatus.SUCCESS
+
     def test_an_error_word_beside_a_task_is_no_refusal(self) -> None:
         reported = {"code": "0", "task_id": "task_1", "status": "running"}
 

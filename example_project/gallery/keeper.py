@@ -60,9 +60,11 @@ class Keeper:
     ) -> None:
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.wait()
-        with suppress(ProcessLookupError):  # somebody may have killed it alone
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(2 * GRACE_SECONDS)
+        with suppress(ProcessLookupError):  # somebody may have killed it alone, or stopped it
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def keep(log_dir: Path, commands: Mapping[str, Command]) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from django.db.models import QuerySet
 
 from example_project.gallery.keeper import Keeper
@@ -65,7 +67,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, once: bool, port: int, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         ends_at = time.monotonic() + ONCE_SECONDS if once else float("inf")
         try:
             with ExitStack() as stack:
@@ -91,14 +94,14 @@ class Command(BaseCommand):
         admin_url = f"http://{HOST}:{web_port}/admin/octovid_django/videotask/"
         self.stdout.write(f"admin: {admin_url}  (login: {LOGIN}, password: {LOGIN})")
         self.stdout.flush()
-        tasks = _order(gateway_url)
-        wake("octovid_django.tasks.refresh_due")  # the schedule's first turn comes in 30 s
+        _in_a_thread(lambda: _order(gateway_url))
+        tasks = VideoTask.objects.filter(metadata__demo=True).order_by("pk")
         with task_view(self.stdout) as show:
             while not _is_done(tasks):
                 show(tasks.all())
                 if time.monotonic() >= ends_at or not keeper.is_running:
                     break
-                time.sleep(0.5)
+                _sleep(0.5)
             show(tasks.all())
 
         self._report(tasks)
@@ -108,7 +111,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Watch the videos: {admin_url}  Ctrl-C stops everything.")
             self.stdout.flush()
             while keeper.is_running:
-                time.sleep(0.5)
+                _sleep(0.5)
             raise CommandError(f"a child process has ended\n{_logs(log_dir)}")
 
     def _report(self, tasks: QuerySet[VideoTask]) -> None:
@@ -149,8 +152,8 @@ def _start(log_dir: Path, gateway_url: str, gateway_port: int, web_port: int) ->
     )
 
 
-def _order(gateway_url: str) -> QuerySet[VideoTask]:
-    """Create the tasks at the gateway, as a site does, and track them."""
+def _order(gateway_url: str) -> None:
+    """Create the tasks at the gateway, as a site does, track them, and have them polled."""
     for number, order in enumerate(ORDERS, start=1):
         answer = requests.post(
             f"{gateway_url}/v1/video/generations",
@@ -164,7 +167,44 @@ def _order(gateway_url: str) -> QuerySet[VideoTask]:
         )
         answer.raise_for_status()
         VideoTask.objects.track(answer.json()["task_id"], metadata={"demo": True, "order": number})
-    return VideoTask.objects.filter(metadata__demo=True).order_by("pk")
+    wake("octovid_django.tasks.refresh_due")  # the schedule's first turn comes in 30 s
+
+
+# Signals. One comes at any moment, and must end the demo within seconds.
+
+_is_interrupted = threading.Event()
+
+
+def _interrupt(*_: object) -> None:
+    _is_interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _sleep(seconds: float) -> None:
+    """Sleep; also notice a signal whose exception was lost, as it is in a weakref's callback."""
+    if _is_interrupted.is_set():
+        raise KeyboardInterrupt
+    time.sleep(seconds)
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    """Run what writes to the database: who waits for SQLite's lock sees no signal meanwhile."""
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        _sleep(0.1)
+    if errors:
+        raise errors[0]
 
 
 def _is_done(tasks: QuerySet[VideoTask]) -> bool:
@@ -202,7 +242,7 @@ def _wait_for(condition: Callable[[], bool], keeper: Keeper, log_dir: Path) -> N
     while not condition():
         if not keeper.is_running or time.monotonic() >= ends_at:
             raise CommandError(f"a child process did not start\n{_logs(log_dir)}")
-        time.sleep(0.1)
+        _sleep(0.1)
 
 
 def _logs(log_dir: Path) -> str:
