@@ -12,6 +12,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from octovid_django.admin import VideoTaskAdmin
+from octovid_django.admin.search import MAX_TOKENS, search
 from octovid_django.models import VideoTask
 
 LIST_URL = "admin:octovid_django_videotask_changelist"
@@ -186,3 +187,75 @@ class TestWords:
         for term in ("720p", "720"):
             tasks, _ = site_admin.get_search_results(request, VideoTask.objects.all(), term)
             assert [task.task_id for task in tasks] == ["right"]
+
+
+class TestLongSearch:
+    @pytest.mark.parametrize(
+        "token", ["红色", "kunde:1", "küche:müller", '"küche": "müller"', "105", "ada"]
+    )
+    def test_of_many_words_takes_a_query_that_grows_no_faster_than_they_do(
+        self, token: str
+    ) -> None:
+        site_admin = VideoTaskAdmin(VideoTask, admin.site)
+        request = RequestFactory().get("/")
+
+        def length(count: int) -> int:
+            term = " ".join([token] * count)
+            tasks, _ = site_admin.get_search_results(request, VideoTask.objects.all(), term)
+            return len(str(tasks.query))
+
+        assert length(MAX_TOKENS) < 10 * length(2)
+
+    def test_of_many_words_finds_what_has_all_of_them(
+        self, found: Callable[[str], list[str]]
+    ) -> None:
+        words = "红色 连衣裙 视频 产品 广告 夏季 促销 模特 海边 慢镜头 特写 竖屏 中文 配音 字幕 片头 片尾 高清"
+        create("right", metadata={"keywords": words})
+        create("other", metadata={"keywords": words.replace("夏季", "")})
+
+        assert found(words) == ["right"]
+
+    @pytest.mark.parametrize(
+        "rest",
+        [" nothing has this" * 500, " a:b" * 1_500, " é" * 1_500, f" {'x' * 1_000}"],
+        ids=["words", "pairs", "chinese", "characters"],
+    )
+    def test_beyond_the_limit_is_left_out_with_a_message(
+        self, admin_client: Client, rest: str
+    ) -> None:
+        create("right", metadata={"name": "ada"})
+        create("other")
+
+        words = "ada " * (MAX_TOKENS - 1) if rest.strip() != "x" * 1_000 else "ada"
+        page = admin_client.get(reverse(LIST_URL), {"q": f"{words} ada {rest}"}).content.decode()
+
+        assert "The search is too long" in page
+        assert re.findall(r'field-task_id"><a[^>]*>([^<]*)<', page) == ["right"]
+
+    def test_within_the_limit_has_no_message(self, admin_client: Client) -> None:
+        response = admin_client.get(reverse(LIST_URL), {"q": "ada " * MAX_TOKENS})
+
+        assert "The search is too long" not in response.content.decode()
+
+    def test_in_which_a_word_may_have_duplicates_may_have_them(self) -> None:
+        for has_duplicates in (True, False):
+            _, may_have_duplicates = search(
+                VideoTask.objects.all(),
+                "ada product:370",
+                lambda tasks, words: (tasks.filter(task_id=words), has_duplicates),  # noqa: B023
+            )
+            assert may_have_duplicates is has_duplicates
+
+    def test_of_a_number_that_the_site_adds_is_found(self) -> None:
+        class SiteAdmin(VideoTaskAdmin):
+            search_fields = ("duration__exact",)
+
+        create("right", duration=12)
+        create("other", duration=13)
+        site_admin = SiteAdmin(VideoTask, admin.site)
+
+        tasks, _ = site_admin.get_search_results(
+            RequestFactory().get("/"), VideoTask.objects.all(), "12"
+        )
+
+        assert [task.task_id for task in tasks] == ["right"]

@@ -21,6 +21,7 @@ from django.contrib.admin.utils import (
     quote,
     unquote,
 )
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.forms import Script
@@ -59,7 +60,13 @@ from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
 from octovid_django.admin.responses import make_inert
-from octovid_django.admin.search import METADATA, search
+from octovid_django.admin.search import (
+    MAX_CHARACTERS,
+    MAX_TOKENS,
+    METADATA,
+    is_cut,
+    search,
+)
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 from octovid_django.tracking import add_metadata, track_many
@@ -281,6 +288,13 @@ class VideoTaskAdmin(ButtonsMixin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if request.method == "GET" and is_cut(request.GET.get(SEARCH_VAR, "")):
+            message = _(
+                "The search is too long: only its first %(tokens)d words are looked for, and no "
+                "more than %(characters)d characters."
+            )
+            limits = {"tokens": MAX_TOKENS, "characters": MAX_CHARACTERS}
+            self.message_user(request, message % limits, messages.WARNING)
         # Called by the template: an action needs neither.
         context = {
             "above": partial(self._above, request),
