@@ -89,7 +89,7 @@ def site(tmp_path: Path, server: RedisServer, sandbox: Sandbox) -> Iterator[Site
     site.close()
 
 
-def test_readme_says_what_redis_needs() -> None:
+def test_readme_names_package_that_redis_broker_needs() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
 
     (line,) = [line for line in readme.splitlines() if line.startswith("- **Broker**")]
@@ -97,7 +97,7 @@ def test_readme_says_what_redis_needs() -> None:
 
 
 @needs_redis
-def test_redis_that_is_killed_is_named_in_the_status_and_not_the_cluster(
+def test_status_with_killed_redis_reports_broker_and_not_cluster(
     site: Site, server: RedisServer
 ) -> None:
     assert site.manage("octovid_track", "cgt-1").returncode == 0

@@ -74,7 +74,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 @pytest.mark.parametrize(
     ("how", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)]
 )
-def test_no_child_outlives_it_however_it_ends(demo: Demo, how: int, code: int) -> None:
+def test_demo_stopped_by_any_signal_leaves_no_child_process(
+    demo: Demo, how: int, code: int
+) -> None:
     wait_for(demo.is_serving, 60, demo.output.read_text)
     group = demo.group()
     wait_for(lambda: any("qcluster" in args for args in processes_of_group(group)), 30, "qcluster")
@@ -88,7 +90,7 @@ def test_no_child_outlives_it_however_it_ends(demo: Demo, how: int, code: int) -
         assert "stopped" in demo.output.read_text()
 
 
-def test_shows_where_the_admin_is(demo: Demo) -> None:
+def test_demo_prints_admin_url_and_login(demo: Demo) -> None:
     wait_for(demo.is_serving, 60, demo.output.read_text)
     wait_for(lambda: "admin: http" in demo.output.read_text(), 30, demo.output.read_text)
 
@@ -118,13 +120,11 @@ def assert_refused(result: subprocess.CompletedProcess[str]) -> None:
     assert "s3cret" not in result.stdout + result.stderr
 
 
-class TestDatabase:
+class TestDemoDatabase:
     """A superuser with a known password is made in a database of the demo's own, or nowhere."""
 
     @pytest.mark.parametrize("debug", ["on", "off"])
-    def test_another_existing_database_is_refused_and_unchanged(
-        self, tmp_path: Path, debug: str
-    ) -> None:
+    def test_foreign_database_is_refused_and_unchanged(self, tmp_path: Path, debug: str) -> None:
         path = tmp_path / "shop.sqlite3"
         with closing(sqlite3.connect(path)) as database:
             database.execute("CREATE TABLE customers (name text)")
@@ -138,7 +138,7 @@ class TestDatabase:
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_database_of_the_migrated_site_is_refused(self, tmp_path: Path) -> None:
+    def test_migrated_database_of_site_is_refused(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
         assert example("migrate", DATABASE_URL=url, OCTOVID_API_KEY="sandbox-key").returncode == 0
 
@@ -154,7 +154,7 @@ class TestDatabase:
     def test_database_in_memory_is_refused(self) -> None:
         assert_refused(example("demo", "--once", DATABASE_URL="sqlite://:memory:"))
 
-    def test_own_database_is_taken_again(self, tmp_path: Path) -> None:
+    def test_own_database_is_reused(self, tmp_path: Path) -> None:
         for _ in range(2):
             demo = Demo(tmp_path)
             try:
@@ -164,14 +164,14 @@ class TestDatabase:
                 demo.process.wait(10)
 
 
-def test_demo_is_served_to_loopback_names_only(demo: Demo, tmp_path: Path) -> None:
+def test_demo_with_foreign_host_header_returns_400(demo: Demo, tmp_path: Path) -> None:
     wait_for(demo.is_serving, 60, demo.output.read_text)
     url = f"http://127.0.0.1:{demo.port}/admin/login/"
 
     assert requests.get(url, headers={"Host": "evil.example"}, timeout=5).status_code == 400
 
 
-class TestSecretKey:
+class TestSecretKeyOfExample:
     SHOW = (
         "shell",
         "-v",
@@ -180,10 +180,10 @@ class TestSecretKey:
         "from django.conf import settings; print(settings.SECRET_KEY)",
     )
 
-    def test_key_of_the_environment_is_taken(self) -> None:
+    def test_secret_key_of_environment_is_used(self) -> None:
         assert example(*self.SHOW, SECRET_KEY="from outside").stdout.strip() == "from outside"
 
-    def test_generated_key_is_kept_secret_and_the_same_in_each_process(self) -> None:
+    def test_generated_secret_key_is_private_and_shared_by_processes(self) -> None:
         keys = {example(*self.SHOW, SECRET_KEY="").stdout.strip() for _ in range(2)}
 
         (key,) = keys
@@ -194,7 +194,7 @@ class TestSecretKey:
         )
         assert ignored.returncode in (0, 128)  # 128: this is no clone
 
-    def test_without_key_and_debug_the_site_does_not_start(self) -> None:
+    def test_missing_secret_key_without_debug_prevents_start(self) -> None:
         result = example("check", SECRET_KEY="", DEBUG="off")
 
         assert result.returncode == 1

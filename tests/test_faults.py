@@ -255,8 +255,8 @@ def assert_all_complete(gateway: Gateway, clock: time_machine.Coordinates, *, af
 
 
 @pytest.mark.parametrize("name", THE_ROWS)
-class TestTheRowsTrouble:
-    def test_is_no_other_rows(
+class TestTaskAndTransientErrors:
+    def test_error_of_one_task_leaves_others_refreshed(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
     ) -> None:
         gateway.behaviours["t1"], said = THE_ROWS[name]
@@ -268,7 +268,7 @@ class TestTheRowsTrouble:
         assert gateway_state().pause_count == 0
         assert_all_complete(gateway, clock, after=20)
 
-    def test_may_be_that_of_every_row(
+    def test_error_of_every_task_does_not_pause_account(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
     ) -> None:
         if name in THE_ROWS_UNTIL_A_SECOND:
@@ -283,8 +283,8 @@ class TestTheRowsTrouble:
 
 
 @pytest.mark.parametrize("name", EVERYONES)
-class TestEveryonesTrouble:
-    def test_pauses_all_and_marks_who_met_it(
+class TestAccountErrors:
+    def test_account_error_of_one_task_pauses_polling_and_is_stored_on_it(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -310,7 +310,7 @@ class TestEveryonesTrouble:
         assert refresh_due() == RefreshSummary()
         assert_all_complete(gateway, clock, after=2)
 
-    def test_is_met_once_when_it_is_that_of_every_row(
+    def test_account_error_of_every_task_is_met_by_first_request_only(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -329,7 +329,7 @@ class TestEveryonesTrouble:
 
 
 @pytest.mark.parametrize("name", TOLERATED)
-def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) -> None:
+def test_odd_values_are_tolerated_and_stored_safely(gateway: Gateway, name: str) -> None:
     gateway.behaviours["t1"] = TOLERATED[name]
 
     assert refresh_due() == RefreshSummary(polled=4, changed=4)
@@ -339,7 +339,7 @@ def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) 
     assert KEY not in str(vars(odd))
 
 
-def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
+def test_refused_connections_are_stored_on_every_task_without_pause(
     gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -353,7 +353,9 @@ def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
     assert_all_complete(gateway, clock, after=20)
 
 
-def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) -> None:
+def test_every_fault_in_one_batch_leaves_other_tasks_refreshed(
+    gateway: Gateway, clock: time_machine.Coordinates
+) -> None:
     names = THE_ROWS.keys() - {"404_html"}  # the second 404, which would be the account's
     gateway.behaviours |= {name: THE_ROWS[name][0] for name in names}
     for name in names:
@@ -365,7 +367,7 @@ def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) 
     assert_marked("", *names)
 
 
-def test_a_redirect_is_not_followed_by_any_row(gateway: Gateway) -> None:
+def test_redirects_are_not_followed(gateway: Gateway) -> None:
     with running_gateway() as other:
         for status, task_id in zip((301, 302, 307, 308), IDS, strict=True):
             gateway.behaviours[task_id] = responds(status, Location=other.url)
@@ -404,11 +406,13 @@ WORST_ACCEPTED = {
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux measures it")
-class TestMemory:
+class TestMemoryBounds:
     """The most that a process of its own holds while it polls."""
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
-    def test_of_one_response_is_bounded(self, gateway: Gateway, name: str) -> None:
+    def test_memory_of_largest_accepted_response_is_bounded(
+        self, gateway: Gateway, name: str
+    ) -> None:
         gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url)
 
@@ -416,7 +420,9 @@ class TestMemory:
         assert cost.megabytes < 32
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
-    def test_of_32_responses_at_once_is_bounded(self, gateway: Gateway, name: str) -> None:
+    def test_memory_of_32_concurrent_responses_is_bounded(
+        self, gateway: Gateway, name: str
+    ) -> None:
         gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url, 32)
 
@@ -443,7 +449,7 @@ class TestMemory:
             *("empty_gzip", "interim_responses"),
         ],
     )
-    def test_of_a_refused_response_is_bounded_and_so_is_its_time(
+    def test_memory_and_time_of_refused_response_are_bounded(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
         gateway.behaviours["attack"] = behaviour

@@ -20,7 +20,7 @@ from django.urls import reverse
 from octovid_django.delivery import Deliveries
 from octovid_django.health import problems
 from octovid_django.models import VideoTask
-from octovid_django.pause import ticked
+from octovid_django.pause import record_run
 from octovid_django.refresh import refresh_due
 from octovid_django.schedules import ensure_schedule
 from octovid_django.signals import video_succeeded
@@ -75,7 +75,7 @@ def wait_for(
     for second in range(0, seconds, 5):
         if works:
             if second % 60 == 0:
-                ticked()
+                record_run()
                 deliveries = Deliveries()
             refresh_due()
             deliveries.run(time.monotonic() + 60)
@@ -98,8 +98,8 @@ def status() -> str:
     return stdout.getvalue()
 
 
-class TestReceiverThatRaises:
-    def test_is_told_from_the_second_attempt_on_with_its_error(
+class TestReceiverErrors:
+    def test_failing_receiver_is_reported_from_second_attempt_on_with_error(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 43)
@@ -114,7 +114,7 @@ class TestReceiverThatRaises:
         assert "attach_video: RuntimeError: no shelf left (t" in line
         assert ", attempt 2 of 5; the next at 16:36:" in line
 
-    def test_is_urgent_where_links_expire_before_the_next_attempt(
+    def test_links_that_expire_before_next_attempt_are_urgent(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 2, link_seconds=70)
@@ -129,7 +129,7 @@ class TestReceiverThatRaises:
         assert ", at 16:36:10. Mend the receiver and resend the signals" in first
         assert "no shelf left" in second
 
-    def test_is_told_as_abandoned_after_its_last_attempt(
+    def test_failing_receiver_is_reported_as_abandoned_after_last_attempt(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 1)
@@ -141,7 +141,7 @@ class TestReceiverThatRaises:
 
 
 class TestNoCluster:
-    def test_that_ever_ran_is_told_once_a_task_waits(
+    def test_cluster_that_never_ran_is_reported_once_task_waits(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         assert told() == {}
@@ -152,14 +152,14 @@ class TestNoCluster:
         assert status().splitlines()[-1] == (
             "! A task waits, and no cluster has ever run: start “manage.py qcluster”."
         )
-        ticked()
+        record_run()
         refresh_due()
         assert told() == {}
 
-    def test_that_still_runs_is_told_with_the_number_of_tasks(
+    def test_stopped_cluster_is_reported_with_number_of_overdue_tasks(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
-        ticked()
+        record_run()
         track(gateway, 3)
 
         wait_for(clock, "overdue", 180, works=False)
@@ -169,12 +169,12 @@ class TestNoCluster:
         }
 
 
-class TestExpiringLink:
-    def test_of_what_nobody_delivers_is_told_before_it_expires(
+class TestExpiringLinks:
+    def test_expiring_link_of_undelivered_completion_is_reported_an_hour_before(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         track(gateway, 2, link_seconds=2 * 3600)
-        ticked()
+        record_run()
         refresh_due()
         assert told() == {}
 
@@ -189,8 +189,8 @@ class TestExpiringLink:
         assert ", at April 12, 2026, 6:35 p.m." in line
 
 
-class TestErrors:
-    def test_of_most_tasks_are_told_by_command_and_admin(
+class TestTaskErrors:
+    def test_errors_of_most_tasks_are_reported_by_command_and_admin(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
