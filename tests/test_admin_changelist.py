@@ -1,4 +1,4 @@
-"""The list where there are many tasks. It is tried with a bound of a handful."""
+"""The list where there are many tasks, tried with a bound of a handful."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class TestListBound:
 
 
 class TestListOrder:
-    def orders(self, changelist: Callable[..., str], columns: str) -> str:
-        """The order in which the database is asked for the rows."""
+    def order_by(self, changelist: Callable[..., str], columns: str) -> str:
+        """The ``ORDER BY`` of the query for the rows."""
         with CaptureQueriesContext(connection) as captured:
             changelist(o=columns)
         (rows,) = [
@@ -111,7 +111,7 @@ class TestListOrder:
         self, changelist: Callable[..., str], columns: str, order: str
     ) -> None:
         create("cgt-1")
-        assert self.orders(changelist, columns) == order
+        assert self.order_by(changelist, columns) == order
 
 
 class TestDateNavigation:
@@ -213,7 +213,7 @@ class TestDateNavigation:
 
 
 class TestModelFilter:
-    """The filter finds the models by leaps over the index."""
+    """The filter finds each model by one step over the index."""
 
     def test_each_model_is_offered_once_and_filters_tasks(
         self, changelist: Callable[..., str]
@@ -232,9 +232,9 @@ class TestModelFilter:
         with CaptureQueriesContext(connection) as captured:
             changelist()
 
-        leaps = [sql for each in captured if ".model" in (sql := re.sub('["`]', "", each["sql"]))]
-        assert sum("ORDER BY" in sql and "LIMIT 1" in sql for sql in leaps) >= 4
-        assert not any("DISTINCT" in sql for sql in leaps)
+        queries = [sql for each in captured if ".model" in (sql := re.sub('["`]', "", each["sql"]))]
+        assert sum("ORDER BY" in sql and "LIMIT 1" in sql for sql in queries) >= 4
+        assert not any("DISTINCT" in sql for sql in queries)
 
     def test_models_beyond_maximum_are_not_offered(
         self, changelist: Callable[..., str], monkeypatch: pytest.MonkeyPatch

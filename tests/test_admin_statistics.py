@@ -1,4 +1,4 @@
-"""What stands above the list. The tasks of a day, a week and a month are told from each other."""
+"""What stands above the list: problems, counts, task outcomes and completions per hour."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def generated(hours_ago: float, seconds: int, **values: Any) -> VideoTask:
 
 
 def table(page: str) -> list[list[str]]:
-    """The rows of the table: period, ended, succeeded, median time, 95th percentile, tokens."""
+    """The rows of the table: period, completed, succeeded, median time, 95th percentile, tokens."""
     history = page.partition("octovid-history")[2].partition("</table>")[0]
     rows = re.findall(r"<tr>(.*?)</tr>", history.partition("<tbody>")[2], re.DOTALL)
     return [
@@ -90,7 +90,7 @@ class TestTaskOutcomesTable:
     ) -> None:
         for seconds in range(1, 101):
             generated(1, seconds)
-        completed_task(1)  # of which no times are known
+        completed_task(1)  # without times
         completed_task(1, "FAILURE", started_at=NOW - timedelta(days=9), finished_at=NOW)
 
         assert table(page())[0][3:5] == ["0:50", "1:35"]

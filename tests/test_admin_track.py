@@ -29,7 +29,7 @@ def post(client: Client, task_ids: str, metadata: str = "") -> Any:
     return client.post(reverse(URL), {"task_ids": task_ids, "metadata": metadata})
 
 
-def tracked() -> set[str]:
+def due_ids() -> set[str]:
     return set(VideoTask.objects.due().values_list("task_id", flat=True))
 
 
@@ -131,7 +131,7 @@ def test_empty_field_is_rejected_as_required(admin_client: Client) -> None:
 
 @pytest.fixture
 def adder(client: Client) -> Client:
-    """Somebody who may add tasks, and nothing else."""
+    """A user who may add tasks, and nothing else."""
     user = User.objects.create_user("adder", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="add_videotask"))
     client.force_login(user)
@@ -181,7 +181,7 @@ class TestPastedText:
     )
     def test_punctuation_around_id_is_stripped(self, admin_client: Client, line: str) -> None:
         assert post(admin_client, line).status_code == 302
-        assert tracked() == {"cgt-1"}
+        assert due_ids() == {"cgt-1"}
 
     @pytest.mark.parametrize(
         "line",
@@ -201,7 +201,7 @@ class TestPastedText:
 
         assert response.status_code == 200
         assert left_in(response.content.decode(), "task_ids") == line
-        assert tracked() == {"cgt-good"}
+        assert due_ids() == {"cgt-good"}
 
     def test_spreadsheet_rows_with_ids_are_tracked_and_others_left_for_correction(
         self, admin_client: Client
@@ -212,7 +212,7 @@ class TestPastedText:
 
         response = post(admin_client, "\ufeff" + "\r\n".join([*bad[:1], *rows, *bad[1:]]))
 
-        assert tracked() == good
+        assert due_ids() == good
         left = left_in(response.content.decode(), "task_ids").removeprefix("\ufeff")
         assert left.splitlines() == bad
 
@@ -330,7 +330,7 @@ class TestPopup:
 
 
 class TestHiddenTasks:
-    """Who may add tasks, but not view them, cannot tell a known id from an unknown one."""
+    """A user who may add tasks, but not view them, cannot tell a known id from an unknown one."""
 
     @pytest.mark.parametrize("data", [{}, {"_popup": "1"}, {"_popup": "1", "_to_field": "id"}])
     @pytest.mark.parametrize("known", [{"status": "SUCCESS"}, {"status": "LOST"}, {}])

@@ -42,7 +42,7 @@ def video_url(task: VideoTask) -> str:
 
 
 def reason(response: HttpResponse) -> str:
-    """What a page says that shows no video."""
+    """The reason on a page that shows no video."""
     assert response.status_code == 404
     assert "cdn.example" not in response.content.decode()
     text: str = response.context_data["reason"]
@@ -89,7 +89,7 @@ class TestVideoRedirect:
 
 
 class FailingMiddleware:
-    """Of a site: fails with the response in its hands."""
+    """Middleware of a site that raises while it holds the response."""
 
     def __init__(self, get_response: Callable[..., HttpResponse]) -> None:
         self.get_response = get_response
@@ -100,10 +100,10 @@ class FailingMiddleware:
 
 
 class TestUnexpectedErrors:
-    """Whatever fails, the signed link stands on no page for developers, and in no mail of it."""
+    """Whatever fails, the signed link is on no ``DEBUG`` page, and in no mail made of it."""
 
     @pytest.fixture
-    def developer(self, admin_client: Client, settings: Any) -> Client:
+    def debug_client(self, admin_client: Client, settings: Any) -> Client:
         settings.DEBUG = True
         admin_client.raise_request_exception = False
         return admin_client
@@ -111,7 +111,7 @@ class TestUnexpectedErrors:
     @pytest.mark.parametrize("name", ["needs_key", "read_link", "VideoRedirect"])
     def test_unexpected_error_is_shown_and_logged_without_signed_link(
         self,
-        developer: Client,
+        debug_client: Client,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
         name: str,
@@ -120,7 +120,7 @@ class TestUnexpectedErrors:
             raise RuntimeError(f"no such host: {link}")
 
         monkeypatch.setattr(video, name, fail)
-        response = developer.get(video_url(succeeded()))
+        response = debug_client.get(video_url(succeeded()))
 
         assert reason(response) == "The video cannot be shown: the log says why."
         assert "RuntimeError: no such host" in caplog.text
@@ -128,10 +128,10 @@ class TestUnexpectedErrors:
         assert not [record for record in caplog.records if record.exc_info]
 
     def test_debug_page_of_failing_middleware_contains_no_signed_link(
-        self, developer: Client, settings: Any
+        self, debug_client: Client, settings: Any
     ) -> None:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.FailingMiddleware"]
-        response = developer.get(video_url(succeeded()))
+        response = debug_client.get(video_url(succeeded()))
 
         page = response.content.decode()
         assert "VideoRedirect" in page
@@ -162,7 +162,7 @@ class TestNoVideo:
 
 
 class TestVideoStream:
-    """Only the key opens it, which no browser gets: the site streams it."""
+    """A link of the gateway's own opens only with the key: the site streams the video."""
 
     @pytest.fixture
     def task(self, gateway: Gateway, configure: Callable[..., None]) -> VideoTask:

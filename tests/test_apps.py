@@ -1,4 +1,4 @@
-"""A site that must not start does not, and says why."""
+"""A site with an impossible ``OCTOVID`` does not start, and prints why."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def start(octovid: str) -> subprocess.CompletedProcess[str]:
     "octovid", [f'"{SECRET}"', f'["{SECRET}"]', f'{{"{SECRET}"}}', f'b"{SECRET}"', "None"]
 )
 def test_octovid_that_is_no_dict_prevents_start_without_printing_key(octovid: str) -> None:
-    """A DEBUG page would show the key: Django hides what is under a telling name only."""
+    """A DEBUG page would show the key: Django hides only values whose names look secret."""
     site = start(octovid)
 
     assert site.returncode == 1

@@ -1,4 +1,4 @@
-"""Bodies of responses: bounded before they are built, and otherwise what was sent."""
+"""Bodies of responses: bounded before they are built, and otherwise unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A broker that is gone, lived through with a Redis server of the test's own."""
+"""A broker that cannot be reached: a Redis server of the test's own, which is killed."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def is_up(self) -> bool:
-        import redis  # noqa: PLC0415  who has no Redis need not have its client
+        import redis  # noqa: PLC0415  its client is optional
 
-        assert self.process.poll() is None, "somebody has taken its port"
+        assert self.process.poll() is None, "another process has taken its port"
         try:
             with redis.from_url(self.url) as connection:
                 return bool(connection.ping())

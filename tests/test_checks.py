@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says about the settings, and that it says nothing about right ones."""
+"""What ``manage.py check`` reports about wrong settings, and nothing about correct ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET = "sk-a-very-secret-key"
 Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120, "catch_up": False}
 
-pytestmark = pytest.mark.django_db  # Django's own checks of the models may ask it
+pytestmark = pytest.mark.django_db  # Django's own checks of the models may query it
 
 
 @pytest.fixture(autouse=True)
-def right_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that nothing is wrong with, for each test to spoil."""
+def correct_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Correct settings, for each test to spoil."""
     settings.OCTOVID = {"API_KEY": SECRET}
     settings.Q_CLUSTER = Q_CLUSTER
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
@@ -46,7 +46,7 @@ def found(*, is_deployment: bool = False) -> dict[str, CheckMessage]:
     checked = run_checks(include_deployment_checks=is_deployment)
     messages = [each for each in checked if each.id.startswith("octovid_django.")]
     by_id = {message.id.removeprefix("octovid_django."): message for message in messages}
-    assert len(by_id) == len(messages), "nothing is said twice"
+    assert len(by_id) == len(messages), "each problem is reported once"
     return by_id
 
 
@@ -310,7 +310,7 @@ class TestClusterChecks:
         assert not found()
 
     @pytest.mark.parametrize(
-        ("timeout", "retry"), [(120, 120), (121, 120)], ids=["as long as retry", "longer"]
+        ("timeout", "retry"), [(120, 120), (121, 120)], ids=["equal_to_retry", "longer_than_retry"]
     )
     def test_timeout_not_less_than_retry_is_error_e007(
         self, cluster: Callable[..., None], timeout: int, retry: int

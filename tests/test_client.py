@@ -1,4 +1,4 @@
-"""One question to a gateway on a socket, and everything that can come instead of an answer."""
+"""One request to a gateway on a socket, and everything that can come instead of a response."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def key(configure: Configure) -> None:
     configure(API_KEY=KEY)
 
 
-def polled(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
-    """The error that asking a gateway ends with that behaves like this."""
+def error_of(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
+    """The error that a query raises at a gateway that behaves like this."""
     gateway.default = behaviour
     with pytest.raises(OctovidError) as raised:
         query_task("cgt-1")
@@ -190,7 +190,7 @@ class TestResponse:
     def test_gzip_response_is_unpacked(self, gateway: Gateway) -> None:
         gateway.default = responds_packed(4096)
 
-        assert "JSON" in str(polled(gateway, gateway.default)), "blanks: unpacked, but no JSON"
+        assert "JSON" in str(error_of(gateway, gateway.default)), "blanks: unpacked, but no JSON"
 
     def test_response_with_byte_order_mark_is_read(self, gateway: Gateway) -> None:
         body = {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}
@@ -379,7 +379,7 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         OctovidConnectionError,
         "no answer from the gateway: Connection reset by peer",
     ),
-    "reset_amid": (
+    "reset_within_body": (
         resets(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
         OctovidConnectionError,
         "no answer from the gateway: Connection reset by peer",
@@ -399,27 +399,27 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         OctovidConnectionError,
         "no answer from the gateway: the answer broke off",
     ),
-    "no_http": (
+    "not_http": (
         sends(b"SSH-2.0-OpenSSH_9.2\r\n"),
         OctovidConnectionError,
         "no answer from the gateway: BadStatusLine",
     ),
-    "200_that_says_401": (
+    "200_with_code_401": (
         responds(200, {"code": 401, "msg": "no access"}),
         OctovidAuthenticationError,
         'the gateway answered 401 Unauthorized: no access. Check OCTOVID["API_KEY"] and its quota',
     ),
-    "200_that_says_429": (
+    "200_with_code_429": (
         responds(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),
         OctovidRateLimitError,
         "the gateway answered 429 Too Many Requests: slow down",
     ),
-    "200_that_says_500": (
+    "200_with_code_500": (
         responds(200, {"code": 500, "msg": "no such record"}),
         OctovidResponseError,
         "the gateway answered with the error: no such record",
     ),
-    "not_the_packing_it_says": (
+    "not_the_declared_encoding": (
         responds(200, b"plain", Content_Encoding="gzip"),
         OctovidConnectionError,
         "no answer from the gateway: the answer cannot be unpacked",
@@ -428,21 +428,21 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
 
 
 class TestRequestErrors:
-    """Every row of the contract's table of errors, and every end of a connection."""
+    """Every documented error of the gateway, and every way in which a connection can break."""
 
     @pytest.mark.parametrize("name", ERRORS)
     def test_each_fault_raises_its_own_error_with_readable_message(
         self, gateway: Gateway, name: str
     ) -> None:
         behaviour, kind, message = ERRORS[name]
-        error = polled(gateway, behaviour)
+        error = error_of(gateway, behaviour)
 
         assert str(error) == message
         assert type(error) is kind
 
     def test_request_after_error_succeeds(self, gateway: Gateway) -> None:
         for behaviour in (resets(), breaks_off(), BROKEN, responds(200, HTML)):
-            polled(gateway, behaviour)
+            error_of(gateway, behaviour)
             gateway.default = reports("QUEUED")
             assert query_task("t").status == TaskStatus.QUEUED
 
@@ -464,7 +464,7 @@ class TestRequestErrors:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_redirect_is_not_followed(self, gateway: Gateway, status: int) -> None:
         with running_gateway() as other:
-            polled(gateway, responds(status, Location=f"{other.url}/v1/video/generations/t"))
+            error_of(gateway, responds(status, Location=f"{other.url}/v1/video/generations/t"))
 
             assert other.requests == []
 
@@ -481,7 +481,7 @@ class TestRequestErrors:
 
 class TestRetryAfter:
     def read(self, gateway: Gateway, value: str) -> timedelta | None:
-        error = polled(gateway, responds(429, Retry_After=value))
+        error = error_of(gateway, responds(429, Retry_After=value))
         assert isinstance(error, OctovidRateLimitError)
         return error.retry_after
 
@@ -501,14 +501,14 @@ class TestRetryAfter:
         assert self.read(gateway, value.encode().decode("latin-1")) is None
 
     def test_429_without_retry_after_gives_none(self, gateway: Gateway) -> None:
-        error = polled(gateway, TOO_MANY)
+        error = error_of(gateway, TOO_MANY)
         assert isinstance(error, OctovidRateLimitError)
         assert error.retry_after is None
 
 
 @contextmanager
-def deaf_listener(host: str, port: int) -> Iterator[None]:
-    """An address where nobody ever answers to a connection: its queue is full."""
+def full_listener(host: str, port: int) -> Iterator[None]:
+    """An address that accepts no connection: its queue is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         for _ in range(4):
@@ -534,14 +534,14 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class TestRequestDeadline:
-    """``TIMEOUT`` is for the whole answer, however its bytes come."""
+    """``TIMEOUT`` is for the whole response, however its bytes come."""
 
     @pytest.fixture(autouse=True)
-    def impatience(self, configure: Configure, key: None) -> Iterator[None]:
+    def short_timeout(self, configure: Configure, key: None) -> Iterator[None]:
         configure(TIMEOUT=0.5)
         started_at = time.monotonic()
         yield
-        assert time.monotonic() - started_at < 10, "a worker was held"
+        assert time.monotonic() - started_at < 10, "a worker was blocked"
 
     @pytest.mark.parametrize(
         "behaviour",
@@ -561,7 +561,7 @@ class TestRequestDeadline:
     def test_slow_response_raises_timeout_error(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
-        error = polled(gateway, behaviour)
+        error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidTimeoutError
         assert str(error) == "no whole answer from the gateway within 0.5 s"
@@ -572,11 +572,11 @@ class TestRequestDeadline:
         port = int(gateway.url.rpartition(":")[2])
         with ExitStack() as stack:
             for number in range(2, 8):
-                stack.enter_context(deaf_listener(f"127.0.0.{number}", port))
+                stack.enter_context(full_listener(f"127.0.0.{number}", port))
             resolve(monkeypatch, [f"127.0.0.{number}" for number in range(2, 8)])
             configure(BASE_URL=f"http://gateway.example:{port}")
             started_at = time.monotonic()
-            error = polled(gateway, reports("QUEUED"))
+            error = error_of(gateway, reports("QUEUED"))
             assert type(error) is OctovidTimeoutError
             assert time.monotonic() - started_at < 2, "six times 0.5 s would be 3"
 
@@ -585,7 +585,7 @@ class TestRequestDeadline:
 
     def test_deadline_starts_anew_for_each_request(self, gateway: Gateway) -> None:
         for _ in range(2):
-            polled(gateway, never_responds())
+            error_of(gateway, never_responds())
             gateway.default = reports("QUEUED")
             query_task("t")
 
@@ -608,7 +608,7 @@ class TestResponseSizeLimit:
     def test_response_larger_than_limit_raises_response_error(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
-        error = polled(gateway, behaviour)
+        error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidResponseError
         assert str(error) == "the gateway's answer is larger than 100000 bytes"
@@ -623,7 +623,7 @@ class TestResponseSizeLimit:
 class TestErrorsWithoutSecrets:
     @pytest.mark.parametrize("name", ERRORS)
     def test_error_and_traceback_contain_no_key(self, gateway: Gateway, name: str) -> None:
-        error = polled(gateway, ERRORS[name][0])
+        error = error_of(gateway, ERRORS[name][0])
 
         for text in (str(error), repr(error), *traceback.format_exception(error)):
             assert KEY not in text
@@ -633,7 +633,7 @@ class TestErrorsWithoutSecrets:
         link = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
         message = f"Bearer {KEY} may not\nsee {link}\x00" + "!" * 10_000
         body: dict[str, Any] = {"code": "bad", "message": message, "error": {"message": message}}
-        text = str(polled(gateway, responds(status, body)))
+        text = str(error_of(gateway, responds(status, body)))
 
         assert KEY not in text
         assert "5ec4e7" not in text
@@ -762,7 +762,7 @@ class TestOpenVideo:
 
 
 class TestFindVideo:
-    """The documented fall-back: the gateway is asked for the first byte of the video."""
+    """The documented fall-back: a request for the first byte of the video."""
 
     @pytest.fixture(autouse=True)
     def prefixed(self, gateway: Gateway, configure: Configure, key: None) -> None:
@@ -837,7 +837,7 @@ class TestFindVideo:
 
 
 class TestProxyOfEnvironment:
-    """What the environment names is asked instead, and has no more time than the gateway."""
+    """The proxy of the environment gets the request, and has no more time than the gateway."""
 
     @pytest.fixture(autouse=True)
     def proxied(
@@ -855,4 +855,4 @@ class TestProxyOfEnvironment:
         assert request.line == "GET http://gateway.example/v1/video/generations/t HTTP/1.1"
 
     def test_slow_proxy_raises_timeout_error(self, gateway: Gateway) -> None:
-        assert type(polled(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError
+        assert type(error_of(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError

@@ -1,4 +1,4 @@
-"""The commands, as a person in a terminal meets them; the last part runs ``manage.py`` itself."""
+"""The commands, by their output; the last part runs ``manage.py`` itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONG_ID = "x" * 192
 
 
 def run(name: str, *arguments: str) -> str:
-    """The output of a command that goes well."""
+    """The output of a command that succeeds."""
     stdout = StringIO()
     call_command(name, *arguments, stdout=stdout, stderr=stdout)
     return stdout.getvalue()
@@ -221,7 +221,7 @@ class TestRefreshCommand:
 class TestRefreshWatchCommand:
     @pytest.fixture(autouse=True)
     def ctrl_c_after_a_while(self) -> Iterator[None]:
-        """What never ends fails a test, and does not hang all of them."""
+        """A watch that never stops fails its test, and does not hang the run."""
         timer = threading.Timer(30, _thread.interrupt_main)
         timer.start()
         yield
@@ -244,7 +244,7 @@ class TestRefreshWatchCommand:
         assert any(
             line.startswith(failing) and line.endswith("FAILURE  too dark") for line in lines
         )
-        assert len(lines) == len(set(lines)), "a line is written when something has changed"
+        assert len(lines) == len(set(lines)), "a line is printed only for a change"
 
     def test_watch_of_named_task_shows_no_other(self, sandbox: Sandbox) -> None:
         named = VideoTask.objects.track(sandbox.create(run_seconds=0))
@@ -295,7 +295,7 @@ class TestStatusCommand:
             yield
 
     def failing(self, *arguments: str) -> str:
-        """The output of a status that ends with exit code 1."""
+        """The output of a status that exits with code 1."""
         stdout = StringIO()
         with pytest.raises(SystemExit) as caught:
             call_command("octovid_status", *arguments, stdout=stdout)
@@ -380,7 +380,7 @@ class TestStatusCommand:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and nobody else can take for now."""
+    """A port on which nothing listens, and that no other process can take for now."""
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -602,7 +602,7 @@ class TestCommandsInTerminal:
 
 
 def one_error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The only line on stderr of a command that has ended with exit code 1."""
+    """The only line on stderr of a command that has exited with code 1."""
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("CommandError: ")

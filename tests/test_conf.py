@@ -1,4 +1,4 @@
-"""``OCTOVID``, as the code reads it: live, typed, and with words to help where it is wrong."""
+"""``OCTOVID``, as the code reads it: live, validated, and with advice where it is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from octovid_django.exceptions import OctovidError, OctovidSettingsError
 SECRET = "sk-a-very-secret-key"
 
 DEFAULTS = {
-    "API_KEY": "",  # stands for none: the key is required
+    "API_KEY": "",  # empty, as if missing: the key is required
     "BASE_URL": "https://octopusx.ai",
     "TIMEOUT": 10,
     "MAX_RESPONSE_BYTES": 33_554_432,

@@ -1,4 +1,4 @@
-"""What CI installs is written down, without a word of where it comes from."""
+"""The versions that CI installs are pinned, without naming a registry."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ SKIPPED = {"name": "rich", "skip_reason": "Dependency not found on PyPI and coul
 
 
 class TestAudit:
-    """Reports as pip-audit and npm print them; it is what nobody told that must not look clean."""
+    """Reports as pip-audit and npm print them; what was not audited must not look clean."""
 
     def test_clean_report_has_exit_code_0(self) -> None:
         audit = of_pip_audit(["django==6.1.3"], {"dependencies": [CLEAN], "fixes": []})

@@ -1,4 +1,4 @@
-"""Connections that hold nobody, take no head without end, and let nobody log what they ask for."""
+"""Connections with a deadline and a bounded head, and logs without secret parts of links."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestResponseHead:
 
 
 class TestPacedReading:
-    """With a clock of its own: reading takes as long as the test says."""
+    """With a clock of its own: reading takes as long as the test sets."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -96,7 +96,7 @@ class TestPacedReading:
     def read(
         self, clock: list[float], sizes: Iterator[int], seconds: float
     ) -> tuple[Callable[[], bytes], list[float]]:
-        """Pieces that take so long each, and when each wait would end at the latest."""
+        """Pieces that take so long each, and the longest wait allowed for each."""
         limits: list[float] = []
 
         def read() -> bytes:
@@ -117,7 +117,7 @@ class TestPacedReading:
         with pytest.raises(TimeoutError):
             list(paced(read, 10))
 
-        assert len(limits) == 11, "a byte is worth a moment"
+        assert len(limits) == 11, "a byte gains next to no time"
 
     def test_time_between_reads_is_not_counted(self, clock: list[float]) -> None:
         read, limits = self.read(clock, iter([1] * 5 + [0]), 1)
@@ -166,10 +166,10 @@ class TestLogsOfRequests:
         except OctovidConnectionError as error:
             print(error)
 
-        said = logged()
-        assert "urllib3.connectionpool" in said
+        log = logged()
+        assert "urllib3.connectionpool" in log
         for secret in ("t0ken", "5ec4e7", "5ec4e8", KEY):
-            assert secret not in said
+            assert secret not in log
         target = gateway.requests[0].line.split(" ")[1]
         assert target == base_url.removeprefix(gateway.url) + self.LINK
 

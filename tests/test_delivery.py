@@ -29,7 +29,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 
 def completed_task(status: str = "SUCCESS", **values: Any) -> VideoTask:
-    """A task whose end has just been written, and not been delivered."""
+    """A task whose completion was just recorded, and not delivered."""
     number = VideoTask.objects.count()
     defaults = {"task_id": f"t{number}", "completed_at": NOW, "next_delivery_at": NOW}
     return VideoTask.objects.create(**{**defaults, "status": status, **values})
@@ -121,8 +121,8 @@ class TestDelivery:
 
 class TestReceiverThatSavesStaleTask:
     @pytest.fixture(autouse=True)
-    def keeper(self, clock: time_machine.Coordinates) -> Iterator[None]:
-        """A receiver that saves the task as it was read before it ended."""
+    def stale_receiver(self, clock: time_machine.Coordinates) -> Iterator[None]:
+        """A receiver that saves the task as it was read before it completed."""
         VideoTask.objects.track("t0")
         stale = VideoTask.objects.get()
 
@@ -134,14 +134,14 @@ class TestReceiverThatSavesStaleTask:
         yield
         video_succeeded.disconnect(keep)
 
-    def end(self) -> VideoTask:
+    def complete(self) -> VideoTask:
         VideoTask.objects.update(
             status="SUCCESS", next_poll_at=None, completed_at=NOW, next_delivery_at=NOW
         )
         return VideoTask.objects.get()
 
     def test_completion_is_delivered_once(self, received: Received) -> None:
-        task = self.end()
+        task = self.complete()
 
         assert deliver(task.pk)
         assert not deliver(task.pk)
@@ -154,7 +154,7 @@ class TestReceiverThatSavesStaleTask:
     def test_failing_delivery_is_abandoned_after_last_attempt(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
-        task = self.end()
+        task = self.complete()
         for _ in range(MAX_ATTEMPTS):
             assert not deliver(task.pk)
             task.refresh_from_db()
@@ -285,17 +285,17 @@ class TestReceiverErrors:
 
 class TestKilledWorker:
     def killed(self, task: VideoTask) -> None:
-        """Deliver in a worker that does not live to record what came of it."""
+        """Deliver in a worker that is killed before it records the result."""
 
-        def die(**_: Any) -> None:
+        def be_killed(**_: Any) -> None:
             raise KeyboardInterrupt
 
-        video_succeeded.connect(die)
+        video_succeeded.connect(be_killed)
         try:
             with pytest.raises(KeyboardInterrupt):
                 deliver(task.pk)
         finally:
-            video_succeeded.disconnect(die)
+            video_succeeded.disconnect(be_killed)
         task.refresh_from_db()
 
     def test_delivery_is_retried_after_lease_of_killed_worker(
@@ -391,7 +391,7 @@ class TestDeliveriesOfPollingRun:
     def run(self, deliveries: Deliveries, seconds: float = 10) -> None:
         deliveries.run(time.monotonic() + seconds)
 
-    def offers(self) -> list[tuple[str, tuple[int, ...]]]:
+    def queued(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(message["func"], message["args"]) for message in take_messages()]
 
     def test_tick_delivers_after_worker_grace_period(
@@ -408,7 +408,7 @@ class TestDeliveriesOfPollingRun:
 
         assert len(received) == 2
         assert deliveries.next_at() is None
-        assert self.offers() == [], "a worker was woken when the end was seen"
+        assert self.queued() == [], "a worker was woken when the completion was recorded"
 
     def test_retry_is_offered_to_worker_before_tick_delivers(
         self, clock: time_machine.Coordinates, received: Received
@@ -418,7 +418,7 @@ class TestDeliveriesOfPollingRun:
 
         self.run(deliveries)
         self.run(deliveries)
-        assert self.offers() == [("octovid_django.tasks.deliver_completion", (task.pk,))]
+        assert self.queued() == [("octovid_django.tasks.deliver_completion", (task.pk,))]
         assert not received
         clock.shift(3)
         self.run(deliveries)

@@ -19,7 +19,7 @@ from tests.processes import ROOT, wait_for
 
 
 def processes_of_group(group: int) -> list[str]:
-    """The processes of a group that live, by their command lines."""
+    """The running processes of a group, by their command lines."""
     listing = subprocess.run(
         ["ps", "-ww", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
     )
@@ -101,7 +101,7 @@ def test_demo_prints_admin_url_and_login(demo: Demo) -> None:
 
 
 def example(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``manage.py`` of the example project to its end."""
+    """Run ``manage.py`` of the example project until it exits."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,

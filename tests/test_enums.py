@@ -1,4 +1,4 @@
-"""Which statuses there are, and which of them is the end."""
+"""Which statuses there are, and which of them are final."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ KINDS = [
     for kind in vars(exceptions).values()
     if isinstance(kind, type) and issubclass(kind, OctovidError)
 ]
-ASKING = (OctovidAccountError, OctovidTaskError, OctovidTransientError)
+SCOPES = (OctovidAccountError, OctovidTaskError, OctovidTransientError)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -45,11 +45,11 @@ def test_signed_links_in_error_text_are_redacted(kind: type[OctovidError]) -> No
 
 
 def test_each_request_error_has_exactly_one_scope() -> None:
-    kinds = [kind for kind in KINDS if issubclass(kind, ASKING)]
+    kinds = [kind for kind in KINDS if issubclass(kind, SCOPES)]
 
-    assert len(kinds) > len(ASKING)
+    assert len(kinds) > len(SCOPES)
     for kind in kinds:
-        assert sum(issubclass(kind, each) for each in ASKING) == 1
+        assert sum(issubclass(kind, each) for each in SCOPES) == 1
 
 
 def test_argument_errors_are_value_error_and_type_error() -> None:

@@ -1,4 +1,4 @@
-"""Outages and other incidents, lived through with a real gateway: what is said, and when."""
+"""Outages and other incidents, with a gateway on a socket: what is reported, and when."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture(autouse=True)
 def site(gateway: Gateway, clock: time_machine.Coordinates) -> list[VideoTask]:
-    """Three tasks that are well, and a worker that has just begun."""
+    """Three tasks without errors, and a polling run that has just started."""
     ensure_schedule(using="default")
     record_run()
     return [VideoTask.objects.track(f"t{number}") for number in range(3)]
@@ -81,7 +81,7 @@ class TestOutage:
         assert "Check BASE_URL and the network" in message
 
         work(clock, 12 * 60)
-        assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are blamed"
+        assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are reported"
         assert "no response for 13 min: Connection refused" in found_problems()["unreachable"]
         (line,) = lines(caplog)
         assert line.startswith("ERROR An outage (account default), no response since 16:35")
@@ -194,7 +194,7 @@ class TestAccountPause:
         for word in ("POLL_INTERVAL", "CONCURRENCY", "quota"):
             assert word in message
 
-    @pytest.mark.parametrize("outcome", [reports("QUEUED"), WRONG_KEY], ids=["well", "401"])
+    @pytest.mark.parametrize("outcome", [reports("QUEUED"), WRONG_KEY], ids=["success", "401"])
     def test_refresh_by_hand_neither_resumes_nor_extends_pause(
         self, gateway: Gateway, site: list[VideoTask], outcome: Any
     ) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong, in a stable word for programs and a line for people."""
+"""The problems of a site: a stable code for programs, and a line for people."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture(autouse=True)
 def healthy_site(clock: time_machine.Coordinates) -> None:
-    """One schedule, and tasks in every stage that is as it should be."""
+    """One schedule, and tasks in every stage that is no problem."""
     Schedule.objects.all().delete()
     ensure_schedule(using="default")
     record_run()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
     create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
     create("no-longer-polled")
-    completed_task("just-ended", next_delivery_at=NOW)
+    completed_task("just-completed", next_delivery_at=NOW)
     completed_task("delivered", delivered_at=NOW)
 
 
@@ -163,7 +163,7 @@ class TestOverdueProblem:
 
 class TestDeliveryProblem:
     def test_abandoned_delivery_is_reported(self) -> None:
-        completed_task("given-up", next_delivery_at=None)
+        completed_task("abandoned", next_delivery_at=None)
 
         message = the_only_one("abandoned")
 
@@ -180,7 +180,7 @@ class TestDeliveryProblem:
 
     def test_abandoned_and_overdue_deliveries_are_counted(self) -> None:
         for number in range(2):
-            completed_task(f"given-up-{number}", next_delivery_at=None)
+            completed_task(f"abandoned-{number}", next_delivery_at=None)
             completed_task(f"waiting-{number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
@@ -246,7 +246,7 @@ class TestReceiversProblem:
 
 
 class TestDatabaseProblem:
-    """A delivery that the database makes fail: it is named, not receiver or cluster."""
+    """A database that makes a delivery fail is reported, and not receiver or cluster."""
 
     @pytest.fixture
     def broken(self, tmp_path: Path) -> Iterator[None]:
@@ -337,8 +337,8 @@ class TestClusterProblem:
 
 class TestBrokerProblem:
     @pytest.fixture
-    def gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A Redis that nobody answers for: a real client, a closed port."""
+    def unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Redis that does not respond: a real client, a closed port."""
         broker = get_broker()
         if not hasattr(broker, "redis_version"):
             redis_broker = pytest.importorskip("django_q.brokers.redis_broker")
@@ -347,7 +347,7 @@ class TestBrokerProblem:
         monkeypatch.setattr(Conf, "ORM", None)
         monkeypatch.setattr("octovid_django.broker.get_broker", lambda: broker)
 
-    def test_unreachable_broker_is_reported_instead_of_cluster(self, gone: None) -> None:
+    def test_unreachable_broker_is_reported_instead_of_cluster(self, unreachable: None) -> None:
         create("overdue", next_poll_at=LATE)
         completed_task("waiting", next_delivery_at=LATE)
 
@@ -362,11 +362,11 @@ class TestBrokerProblem:
     ) -> None:
         monkeypatch.setattr(Conf, "ORM", None)
         monkeypatch.setattr("octovid_django.broker.SECONDS", 0.1)
-        let_go = Event()
+        released = Event()
 
         class Hanging:
             def ping(self) -> bool:
-                return let_go.wait(30)
+                return released.wait(30)
 
         monkeypatch.setattr("octovid_django.broker.get_broker", Hanging)
         create("overdue", next_poll_at=LATE)
@@ -374,9 +374,9 @@ class TestBrokerProblem:
             assert "no response within 0.1 s" in the_only_one("broker")
             assert "no response within 0.1 s" in the_only_one("broker")
         finally:
-            let_go.set()
+            released.set()
 
-    def test_broker_is_not_contacted_where_nothing_is_overdue(self, gone: None) -> None:
+    def test_broker_is_not_contacted_where_nothing_is_overdue(self, unreachable: None) -> None:
         assert problems() == []
 
 
@@ -384,7 +384,7 @@ def test_problems_are_ordered_by_severity(configure: Callable[..., None]) -> Non
     configure(API_KEY="")
     Schedule.objects.all().delete()
     create("overdue", next_poll_at=LATE)
-    completed_task("given-up", next_delivery_at=None)
+    completed_task("abandoned", next_delivery_at=None)
     completed_task("waiting", next_delivery_at=LATE)
 
     codes = [problem.code for problem in problems()]

@@ -1,4 +1,4 @@
-"""Incidents of deliveries and clusters, lived through: what is said, and from when on.
+"""Incidents of deliveries and clusters: what is reported, and from when on.
 
 Those of the gateway are in ``test_gateway_health``, that of the broker is in ``test_broker``.
 """
@@ -54,7 +54,7 @@ def raising() -> Iterator[None]:
 
 
 def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
-    """Track tasks whose videos are there, and their links live for so long."""
+    """Track tasks that have succeeded, and whose links expire after so many seconds."""
     for number in range(count):
         url = f"https://cdn.example/{number}.mp4?Expires={NOW.timestamp() + link_seconds:.0f}"
         gateway.behaviours[f"t{number}"] = reports("SUCCESS", progress="100%", result_url=url)
@@ -64,7 +64,7 @@ def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
 def wait_for(
     clock: time_machine.Coordinates, code: str, seconds: int, *, works: bool = True
 ) -> int:
-    """Let time pass until there is a problem, and return after how many seconds it was told.
+    """Let time pass until a problem is reported, and return after how many seconds it was.
 
     Args:
         clock: Of the site.
@@ -79,13 +79,13 @@ def wait_for(
                 deliveries = Deliveries()
             refresh_due()
             deliveries.run(time.monotonic() + 60)
-        if code in told():
+        if code in reported():
             return second
         clock.shift(5)
-    raise AssertionError(f"not within {seconds} s: {told()}")
+    raise AssertionError(f"not within {seconds} s: {reported()}")
 
 
-def told() -> dict[str, str]:
+def reported() -> dict[str, str]:
     return {problem.code: problem.message for problem in problems()}
 
 
@@ -106,7 +106,7 @@ class TestReceiverErrors:
 
         assert wait_for(clock, "receivers", 120) <= 60, "the attempts go on for 21 minutes"
 
-        assert list(told()) == ["receivers"], "no cluster is blamed"
+        assert list(reported()) == ["receivers"], "the cluster is not reported"
         line = status().splitlines()[-1]
         assert line.startswith(
             "! The completions of 43 tasks were not delivered, their receivers failed again: "
@@ -136,7 +136,7 @@ class TestReceiverErrors:
 
         assert wait_for(clock, "abandoned", 30 * 60) >= 20 * 60
 
-        assert list(told()) == ["abandoned"]
+        assert list(reported()) == ["abandoned"]
         assert "The end of 1 task was not delivered" in status()
 
 
@@ -144,7 +144,7 @@ class TestNoCluster:
     def test_cluster_that_never_ran_is_reported_once_task_waits(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
-        assert told() == {}
+        assert reported() == {}
         track(gateway, 1)
 
         assert wait_for(clock, "cluster", 120, works=False) <= 60
@@ -154,7 +154,7 @@ class TestNoCluster:
         )
         record_run()
         refresh_due()
-        assert told() == {}
+        assert reported() == {}
 
     def test_stopped_cluster_is_reported_with_number_of_overdue_tasks(
         self, gateway: Gateway, clock: time_machine.Coordinates
@@ -164,7 +164,7 @@ class TestNoCluster:
 
         wait_for(clock, "overdue", 180, works=False)
 
-        assert told() == {
+        assert reported() == {
             "overdue": "3 tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?"
         }
 
@@ -176,7 +176,7 @@ class TestExpiringLinks:
         track(gateway, 2, link_seconds=2 * 3600)
         record_run()
         refresh_due()
-        assert told() == {}
+        assert reported() == {}
 
         seconds = wait_for(clock, "expiring", 2 * 3600, works=False)
 
@@ -202,6 +202,6 @@ class TestTaskErrors:
 
         wait_for(clock, "errors", 120)
 
-        said = "Most tasks meet errors, 2 of 3. t"
-        assert f"! {said}" in status()
-        assert said in admin_client.get(reverse(CHANGELIST)).content.decode()
+        text = "Most tasks meet errors, 2 of 3. t"
+        assert f"! {text}" in status()
+        assert text in admin_client.get(reverse(CHANGELIST)).content.decode()
