@@ -1,3 +1,5 @@
+"""The outbox: completions are delivered from their rows, with leases, retries and backoff."""
+
 from __future__ import annotations
 
 import sys
@@ -51,7 +53,7 @@ def raising() -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.usefixtures("clock")
-class TestDelivery:
+class TestOutboxDelivery:
     @pytest.mark.parametrize(
         ("status", "signals"),
         [

@@ -1,3 +1,5 @@
+"""The errors: their texts, without secrets, and the scope of each."""
+
 from __future__ import annotations
 
 import pytest

@@ -108,7 +108,7 @@ TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
     "number_of_a_million_digits": (responds(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
     "array": (responds(200, [ECHO]), "the gateway answered with a JSON array, not an object"),
     "string": (responds(200, json.dumps(ECHO)), "a JSON string, not an object"),
-    "null": (responds(200, "null"), "a JSON null, not an object"),
+    "json_null": (responds(200, "null"), "a JSON null, not an object"),
     "no_task": (responds(200, {}), "the gateway answered with no task: without a reason"),
     "error_with_200": (
         responds(200, {"code": "bad", "message": ECHO}),
