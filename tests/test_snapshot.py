@@ -1,7 +1,7 @@
-"""Every answer that the contract knows is a file in ``tests/responses/``.
+"""Every response that ``docs/gateway.md`` describes is a file in ``tests/responses/``.
 
-``becomes`` holds what the snapshot says; what it leaves out, the snapshot must not say. The
-payload is the answer's ``data`` where the file does not tell otherwise.
+``section`` is its section there. ``becomes`` holds what the snapshot says; what it leaves out, the
+snapshot must not say. The payload is the response's ``data`` where the file has no other.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def test_every_answer_of_the_contract(path: Path) -> None:
 
 
 def test_every_row_of_the_contract_has_an_answer() -> None:
-    rows = {json.loads(path.read_text())["contract"] for path in RESPONSES}
+    sections = {json.loads(path.read_text())["section"] for path in RESPONSES}
 
-    assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 18))}
+    assert sections == {"1", "3", *(f"2.{number}" for number in range(1, 18))}
 
 
 def test_is_frozen() -> None:
