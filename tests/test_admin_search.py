@@ -221,7 +221,9 @@ class TestLongSearch:
     def test_of_many_words_finds_what_has_all_of_them(
         self, found: Callable[[str], list[str]]
     ) -> None:
-        words = "红色 连衣裙 视频 产品 广告 夏季 促销 模特 海边 慢镜头 特写 竖屏 中文 配音 字幕 片头 片尾 高清"
+        words = (
+            "红色 连衣裙 视频 产品 广告 夏季 促销 模特 海边 慢镜头 特写 竖屏 中文 配音 字幕 片头"
+        )
         create("right", metadata={"keywords": words})
         create("other", metadata={"keywords": words.replace("夏季", "")})
 

@@ -46,6 +46,7 @@ from tests.gateway import (
     resets,
     responds,
     running_gateway,
+    sends,
     success,
 )
 
@@ -544,3 +545,18 @@ class TestOverTLS:
             query_task("t")
 
         assert secure_gateway.requests == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_head_line_without_colon_is_in_no_log(
+    gateway: Gateway, configure: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(API_KEY=KEY)
+    body = b'{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS"}}'
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nyour key is {KEY}\r\n\r\n"
+    gateway.default = sends(head.encode() + body)
+    with caplog.at_level("DEBUG"):
+        refresh_tasks([VideoTask.objects.create(task_id="t")])
+
+    assert VideoTask.objects.get().poll_count == 1
+    assert KEY not in caplog.text
