@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -17,6 +19,29 @@ def wheel(request: pytest.FixtureRequest) -> ZipFile:
         pytest.skip("--wheel-dir is not given: tox -e packaging builds a wheel and gives it")
     (path,) = Path(wheel_dir).glob("*.whl")
     return ZipFile(path)
+
+
+def test_readme_has_no_relative_link_or_picture() -> None:
+    """A package index shows it without the repository around it."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    targets = re.findall(r"\]\(([^)]*)\)", readme)
+    targets += re.findall(r"^\[[^]]+\]:\s*(\S+)", readme, re.MULTILINE)
+    targets += re.findall(r"(?:href|src)=[\"']([^\"']*)", readme)
+
+    assert len(targets) > 5
+    assert [each for each in targets if not each.startswith("https://")] == []
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", readme)
+    assert [each for each in pictures if "/blob/" in each] == [], "a page, and no picture"
+
+
+def test_project_urls_lead_to_one_repository() -> None:
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg", "utf-8")
+    lines = config["metadata"]["project_urls"].strip().splitlines()
+    urls = dict(line.split(" = ") for line in lines)
+
+    assert set(urls) == {"Source", "Documentation", "Changelog", "Issues"}
+    assert all(url.startswith(urls["Source"]) for url in urls.values())
 
 
 def test_the_wheel_is_the_package_and_nothing_else(wheel: ZipFile) -> None:
