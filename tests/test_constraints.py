@@ -16,7 +16,7 @@ from constraints.pins import LOWEST, NEWEST, PYTHONS, read_pins
 from tests.processes import ROOT
 
 SEEDED = {"pip", "setuptools", "wheel"}
-"""What a new environment has of itself."""
+"""What a new environment has before anything is installed."""
 
 
 @pytest.mark.skipif(
@@ -102,7 +102,7 @@ class TestAudit:
         clean = of_pip_audit(["django==6.1.3"], {"dependencies": [CLEAN]})
         found = of_pip_audit(["requests==2.32.2"], {"dependencies": [VULNERABLE]})
 
-        assert "requests 2.32.2: CVE-2024-47081 (mended in 2.32.4)" in str(found)
+        assert "requests 2.32.2: CVE-2024-47081 (fixed in 2.32.4)" in str(found)
         assert exit_code(found, Audit(total=1, audited=0), shown=clean) == FOUND
         assert exit_code(clean, shown=found) == 0
 

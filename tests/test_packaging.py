@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 

@@ -40,7 +40,7 @@ ORDERS: list[dict[str, Any]] = [
     {"run_seconds": 8, "outcome": "FAILURE", "fail_reason": "The prompt was refused."},
     {"run_seconds": 10, "ratio": "9:16"},
     {"run_seconds": 12},
-    {"run_seconds": 14, "outcome": "FAILURE", "fail_reason": "The channel ran out of memory."},
+    {"run_seconds": 14, "outcome": "FAILURE", "fail_reason": "The model ran out of memory."},
     {"run_seconds": 16, "ratio": "1:1"},
     {"run_seconds": 20},
 ]
@@ -49,7 +49,7 @@ ORDERS: list[dict[str, Any]] = [
 class Command(BaseCommand):
     help = (
         "Show the app at work: a sandbox gateway, a qcluster and the admin as child processes, "
-        "and video tasks that come to their ends. Ctrl-C stops everything."
+        "and video tasks that complete within seconds. Ctrl-C stops everything."
     )
     requires_system_checks = ()  # the demo brings its own key
 
@@ -58,12 +58,15 @@ class Command(BaseCommand):
             "--once",
             action="store_true",
             help=(
-                "end by itself: exit code 0 when every task has ended and every signal was "
-                f"received, 1 when that takes more than {ONCE_SECONDS} seconds"
+                "exit by itself: with code 0 when every task has completed and every signal was "
+                f"received, with 1 when that takes more than {ONCE_SECONDS} seconds"
             ),
         )
         parser.add_argument(
-            "--port", type=int, default=8000, help="of the admin; another one where it is taken"
+            "--port",
+            type=int,
+            default=8000,
+            help="of the admin (default: %(default)s); another one if it is in use",
         )
 
     def handle(self, *, once: bool, port: int, **options: Any) -> None:
@@ -106,13 +109,13 @@ class Command(BaseCommand):
 
         self._report(tasks)
         if not _is_done(tasks):
-            raise CommandError(f"not everything has come to its end\n{_logs(log_dir)}")
+            raise CommandError(f"not every task has completed and been delivered\n{_logs(log_dir)}")
         if not once:
             self.stdout.write(f"Watch the videos: {admin_url}  Ctrl-C stops everything.")
             self.stdout.flush()
             while keeper.is_running:
                 _sleep(0.5)
-            raise CommandError(f"a child process has ended\n{_logs(log_dir)}")
+            raise CommandError(f"a child process has exited\n{_logs(log_dir)}")
 
     def _report(self, tasks: QuerySet[VideoTask]) -> None:
         rows = [("task", "status", "signals received", "link")]
@@ -153,9 +156,9 @@ def _start(log_dir: Path, gateway_url: str, gateway_port: int, web_port: int) ->
 
 
 def _order(gateway_url: str) -> None:
-    """Create the tasks at the gateway, as a site does, track them, and have them polled."""
+    """Order the videos at the gateway, as a site does, track the tasks, and wake a worker up."""
     for number, order in enumerate(ORDERS, start=1):
-        answer = requests.post(
+        response = requests.post(
             f"{gateway_url}/v1/video/generations",
             json={
                 "model": "sandbox-video",
@@ -165,12 +168,13 @@ def _order(gateway_url: str) -> None:
             headers={"Authorization": f"Bearer {API_KEY}"},
             timeout=10,
         )
-        answer.raise_for_status()
-        VideoTask.objects.track(answer.json()["task_id"], metadata={"demo": True, "order": number})
-    wake("octovid_django.tasks.refresh_due")  # the schedule's first turn comes in 30 s
+        response.raise_for_status()
+        task_id = response.json()["task_id"]
+        VideoTask.objects.track(task_id, metadata={"demo": True, "order": number})
+    wake("octovid_django.tasks.refresh_due")  # the schedule's first run comes after 30 s
 
 
-# Signals. One comes at any moment, and must end the demo within seconds.
+# Signals of the operating system. One may come at any moment, and stops the demo in seconds.
 
 _is_interrupted = threading.Event()
 
@@ -188,7 +192,7 @@ def _sleep(seconds: float) -> None:
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:
-    """Run what writes to the database: who waits for SQLite's lock sees no signal meanwhile."""
+    """Run what writes to the database: a thread that waits for SQLite's lock sees no signal."""
     errors: list[Exception] = []
 
     def run() -> None:
@@ -212,8 +216,8 @@ def _is_done(tasks: QuerySet[VideoTask]) -> bool:
 
 
 def _expected_signals(task: VideoTask) -> set[str]:
-    end = "video_succeeded" if task.status == TaskStatus.SUCCESS else "video_failed"
-    return {end, "video_completed"}
+    outcome = "video_succeeded" if task.status == TaskStatus.SUCCESS else "video_failed"
+    return {outcome, "video_completed"}
 
 
 def _received_signals(task: VideoTask) -> set[str]:
