@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 
