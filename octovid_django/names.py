@@ -12,7 +12,9 @@ from octovid_django.values import Json
 
 _MAX_NAME = 100
 _MAX_NAMES = 1_000
-_MAX_TEXT = 64 * 1024
+_MAX_TEXT = 16 * 1024
+_MAX_PARTS = 500
+"""Of the JSON in one string: ``body`` has counted nothing in it."""
 
 _BOX_WORDS = (
     *("content", "data", "output", "result", "creation", "video", "generation", "response"),
@@ -20,8 +22,9 @@ _BOX_WORDS = (
     *("task", "json", "base", "resp"),
 )
 """A box is named with these words alone, the sooner, the better: so no input is one."""
-_LINK_WORDS = ("result", "video", "output", "content", "download")
-"""The same before "url" or "uri": a result may be an enhanced version of the upstream's video."""
+_LINK_WORDS = ("result", "video", "", "output", "content", "download")
+"""The same before "url" or "uri", or nothing: a result may be an enhanced version of the video."""
+LINK_RANKS = len(_LINK_WORDS)
 
 
 @lru_cache(maxsize=1024)
@@ -44,6 +47,8 @@ def opened(value: Json) -> Json:
     """Return the object that a string is in JSON, and anything else as it is."""
     if not isinstance(value, str) or not value.startswith("{") or len(value) > _MAX_TEXT:
         return value
+    if sum(map(value.count, "[{,")) > _MAX_PARTS:
+        return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -61,13 +66,8 @@ def box_names(fields: Mapping[str, Json]) -> list[str]:
 
 def link_rank(name: str) -> int:
     """Return how good a link of this name is, 0 for the best; -1 where it is none to a video."""
-    *words, last = _words(name) or ("",)
-    if last not in ("url", "uri"):
-        return -1
-    return _rank(tuple(words), _LINK_WORDS) if words else len(_LINK_WORDS)
-
-
-LINK_RANKS = len(_LINK_WORDS) + 1
+    *words, last = _words(name)
+    return _rank(tuple(words) or ("",), _LINK_WORDS) if last in ("url", "uri") else -1
 
 
 def _rank(words: tuple[str, ...], known: tuple[str, ...]) -> int:

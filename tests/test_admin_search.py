@@ -36,7 +36,7 @@ def create(task_id: str, **values: Any) -> None:
     VideoTask.objects.create(task_id=task_id, **values)
 
 
-class TestPair:
+class TestSearchByKeyAndValue:
     FORMS = (
         *("product: 370", '"product": 370', '"product":370', "product:370", "product : 370"),
         *("'product': 370", '{"product": 370}', "product:  370", 'product: "370"', "PRODUCT: 370"),
@@ -44,7 +44,7 @@ class TestPair:
 
     @pytest.mark.parametrize("term", FORMS)
     @pytest.mark.parametrize("value", [370, "370"])
-    def test_of_key_and_number_finds_what_says_so_however_it_is_written(
+    def test_number_is_found_in_any_notation_of_pair(
         self, found: Callable[[str], list[str]], term: str, value: object
     ) -> None:
         create("right", metadata={"product": value, "size": "L"})
@@ -55,7 +55,7 @@ class TestPair:
 
         assert found(term) == ["right"]
 
-    def test_at_any_depth_is_found(self, found: Callable[[str], list[str]]) -> None:
+    def test_nested_pair_is_found(self, found: Callable[[str], list[str]]) -> None:
         create("deep", metadata={"order": {"items": [{"product": 370}]}})
 
         assert found("product: 370") == ["deep"]
@@ -63,7 +63,7 @@ class TestPair:
     @pytest.mark.parametrize(
         "term", ["kunde: Müller", '"kunde": "Müller"', "kunde: jörg", "kunde:müller"]
     )
-    def test_of_key_and_words_finds_them_in_the_value(
+    def test_words_are_found_within_value_of_key(
         self, found: Callable[[str], list[str]], term: str
     ) -> None:
         create("right", metadata={"kunde": "Jörg Müller (Köln)"})
@@ -72,14 +72,16 @@ class TestPair:
         assert found(term) == ["right"]
 
     @pytest.mark.parametrize("term", ['产品: "一号"', "产品:一号", '"产品": 一'])
-    def test_in_chinese_is_found(self, found: Callable[[str], list[str]], term: str) -> None:
+    def test_chinese_key_and_value_are_found(
+        self, found: Callable[[str], list[str]], term: str
+    ) -> None:
         create("right", metadata={"产品": "一号"})
         create("other", metadata={"产品": "二号", "编号": "一号"})
 
         assert found(term) == ["right"]
 
     @pytest.mark.parametrize(("term", "value"), [("paid: true", True), ("paid: null", None)])
-    def test_of_key_and_json_word_is_found(
+    def test_json_true_and_null_are_found(
         self, found: Callable[[str], list[str]], term: str, value: object
     ) -> None:
         create("right", metadata={"paid": value})
@@ -87,7 +89,7 @@ class TestPair:
 
         assert found(term) == ["right"]
 
-    def test_beside_other_words_narrows(self, found: Callable[[str], list[str]]) -> None:
+    def test_several_terms_narrow_results(self, found: Callable[[str], list[str]]) -> None:
         create("cgt-a", metadata={"product": 370, "size": "L"})
         create("cgt-b", metadata={"product": 370, "size": "M"})
 
@@ -96,7 +98,7 @@ class TestPair:
         assert found("cgt-b product: 371") == []
 
     @pytest.mark.parametrize("value", ["a.c", "a(c", "[", "a\\c", "50%", "*", "$", "a|b"])
-    def test_with_signs_of_patterns_is_taken_literally(
+    def test_pattern_characters_in_value_are_literal(
         self, found: Callable[[str], list[str]], value: str
     ) -> None:
         create("other", metadata={"name": "abc"})
@@ -104,21 +106,25 @@ class TestPair:
         assert found(f"name: {value}") == []
 
     @pytest.mark.parametrize("term", ["sora-2:task_01k9", "grok:05c8"])
-    def test_that_is_an_id_finds_it(self, found: Callable[[str], list[str]], term: str) -> None:
+    def test_task_id_with_colon_is_found_as_id(
+        self, found: Callable[[str], list[str]], term: str
+    ) -> None:
         create("sora-2:task_01k9xy")
         create("grok:05c8e247")
 
         assert [each[:9] for each in found(term)] == [term[:9]]
 
-    def test_that_is_of_a_reason_finds_it(self, found: Callable[[str], list[str]]) -> None:
+    def test_text_with_colon_is_found_in_fail_reason(
+        self, found: Callable[[str], list[str]]
+    ) -> None:
         create("right", status="FAILURE", fail_reason="InvalidParameter: the duration is wrong")
         create("other", status="FAILURE", fail_reason="the duration")
 
         assert found("InvalidParameter: duration") == ["right"]
 
 
-class TestNumber:
-    def test_of_metadata_is_not_found_in_the_time_of_an_id(
+class TestSearchByNumber:
+    def test_number_in_metadata_does_not_match_digits_inside_task_ids(
         self, found: Callable[[str], list[str]]
     ) -> None:
         create("cgt-20260412163502-x8k2m", metadata={"product": 105})
@@ -136,7 +142,7 @@ class TestNumber:
             ("2026041", "cgt-20260412163502-x8k2m"),
         ],
     )
-    def test_that_begins_a_part_of_an_id_finds_it(
+    def test_number_that_begins_part_of_task_id_is_found(
         self, found: Callable[[str], list[str]], term: str, task_id: str
     ) -> None:
         create("cgt-20260412163502-x8k2m")
@@ -144,23 +150,27 @@ class TestNumber:
 
         assert found(term) == [task_id]
 
-    def test_of_a_reason_is_found(self, found: Callable[[str], list[str]]) -> None:
+    def test_only_whole_number_in_fail_reason_is_found(
+        self, found: Callable[[str], list[str]]
+    ) -> None:
         create("right", status="FAILURE", fail_reason="error 50411: moderation")
 
         assert found("50411") == ["right"]
         assert found("5041") == []
 
-    def test_beside_digits_elsewhere_is_found(self, found: Callable[[str], list[str]]) -> None:
+    def test_number_in_metadata_is_found_beside_same_digits_in_task_id(
+        self, found: Callable[[str], list[str]]
+    ) -> None:
         create("cgt-20261051", metadata={"product": 105})
 
         assert found("105") == ["cgt-20261051"]
 
 
-class TestWords:
+class TestSearchByWords:
     @pytest.mark.parametrize(
         "term", ["x8k2m", "8k2", "too dark", '"too dark"', "Ada", "customer", "küche", "dark ada"]
     )
-    def test_of_id_reason_and_metadata_are_found(
+    def test_words_in_task_id_fail_reason_and_metadata_are_found(
         self, found: Callable[[str], list[str]], term: str
     ) -> None:
         metadata = {"customer": ["ada", "küche"]}
@@ -170,12 +180,14 @@ class TestWords:
         assert found(term) == ["cgt-x8k2m"]
 
     @pytest.mark.parametrize("term", ["", " ", "{}", ",", ":", '"', "'", "\x00", "\\", "a" * 5_000])
-    def test_that_are_odd_harm_nothing(self, found: Callable[[str], list[str]], term: str) -> None:
+    def test_odd_or_very_long_term_raises_no_error(
+        self, found: Callable[[str], list[str]], term: str
+    ) -> None:
         create("cgt-1")
 
         found(term)
 
-    def test_of_a_field_that_the_site_adds_are_found(self) -> None:
+    def test_field_added_to_search_fields_is_searched(self) -> None:
         class SiteAdmin(VideoTaskAdmin):
             search_fields = (*VideoTaskAdmin.search_fields, "resolution")
 
@@ -209,7 +221,9 @@ class TestLongSearch:
     def test_of_many_words_finds_what_has_all_of_them(
         self, found: Callable[[str], list[str]]
     ) -> None:
-        words = "红色 连衣裙 视频 产品 广告 夏季 促销 模特 海边 慢镜头 特写 竖屏 中文 配音 字幕"
+        words = (
+            "红色 连衣裙 视频 产品 广告 夏季 促销 模特 海边 慢镜头 特写 竖屏 中文 配音 字幕 片头"
+        )
         create("right", metadata={"keywords": words})
         create("other", metadata={"keywords": words.replace("夏季", "")})
 
