@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib import admin
+from django.contrib.admin import site
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client
@@ -245,8 +247,128 @@ class TestModelFilter:
 
         assert "model-3" not in re.findall(r"\?model=([^\"&]*)", changelist())
 
-    @pytest.mark.parametrize("model", ["\x00", "no such", "'\"; --", "x" * 5000])
+    @pytest.mark.parametrize("model", ["no such", "'\"; --", "x" * 5000])
     def test_unknown_model_finds_no_task(self, changelist: Callable[..., str], model: str) -> None:
         create("cgt-1", model="mov-3")
 
         assert task_ids(changelist(model=model)) == []
+
+
+class TestLookups:
+    """By which the address narrows the list: what its own pages and filters write, and no more."""
+
+    @pytest.mark.parametrize(
+        "lookup",
+        [
+            *("video_url", "video_url__regex", "video_url__gte", "video_url__startswith"),
+            *("payload__content__url__startswith", "metadata__product", "fail_reason__regex"),
+            *("status__regex", "status__contains", "status", "task_id__regex", "task_id__gte"),
+            *("model__regex", "id__in", "pk__gt", "created_at__gte", "created_at__regex"),
+            *("logentry__user", "nothing", "metadata_text__regex", "a\nb"),
+        ],
+    )
+    def test_lookup_of_no_page_is_refused(self, admin_client: Client, lookup: str) -> None:
+        create("cgt-1", fail_reason="a" * 30 + "!", status="FAILURE")
+
+        assert admin_client.get(reverse(LIST_URL), {lookup: "(a+)+$"}).status_code == 400
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *({"task_id": "right"}, {"task_id__exact": "right"}, {"status__exact": "QUEUED"}),
+            *({"model": "sora"}, {"created_at__year": "2026", "created_at__month": "4"}),
+            {"link": "none", "delivery": "nonsense", "q": "right", "o": "1", "p": "1"},
+        ],
+        ids=str,
+    )
+    def test_lookup_of_pages_narrows_list(
+        self, changelist: Callable[..., str], query: dict[str, str]
+    ) -> None:
+        of_april, of_may = (datetime(2026, month, 12, tzinfo=timezone.utc) for month in (4, 5))
+        create("right", of_april, status="QUEUED", model="sora")
+        create("other", of_may, status="IN_PROGRESS", video_url="https://cdn.example/v")
+
+        assert task_ids(changelist(**query)) == ["right"]
+
+    @pytest.mark.parametrize("name", ["pk", "pk__exact", "id", "id__exact"])
+    def test_primary_key_narrows_list(self, changelist: Callable[..., str], name: str) -> None:
+        task = create("right")
+        create("other")
+
+        assert task_ids(changelist(**{name: str(task.pk)})) == ["right"]
+
+    def test_filters_that_site_adds_narrow_list(
+        self, changelist: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        filters = [
+            ("completed_at", admin.DateFieldListFilter),
+            ("video_url", admin.EmptyFieldListFilter),
+            "resolution",
+        ]
+        monkeypatch.setattr(site._registry[VideoTask], "list_filter", filters)
+        create(
+            "right", resolution="720p", status="SUCCESS", completed_at=datetime.now(timezone.utc)
+        )
+        create("other", resolution="480p", video_url="https://cdn.example/v")
+
+        for query in (
+            {"completed_at__gte": "2020-01-01 00:00:00+00:00"},
+            {"video_url__isempty": "1"},
+            {"resolution": "720p"},
+        ):
+            assert task_ids(changelist(**query)) == ["right"]
+
+    def test_other_lookup_of_column_that_site_filters_by_is_refused(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        filters = [("video_url", admin.EmptyFieldListFilter)]
+        monkeypatch.setattr(site._registry[VideoTask], "list_filter", filters)
+
+        for lookup in ("video_url", "video_url__gte", "video_url__regex"):
+            assert admin_client.get(reverse(LIST_URL), {lookup: "h"}).status_code == 400
+
+    def test_limit_of_field_that_points_here_narrows_popup(
+        self, changelist: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits = [{"duration__lte": 5}, lambda: {"resolution__in": ["720p", "1080p"]}]
+        monkeypatch.setattr(VideoTask._meta, "related_fkey_lookups", limits)
+        create("right", duration=5, resolution="720p")
+        create("other", duration=6, resolution="480p")
+
+        for query in ({"duration__lte": "5"}, {"resolution__in": "720p,1080p"}):
+            assert task_ids(changelist(**query, _popup="1")) == ["right"]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *({"status__exact": "\x00"}, {"task_id": "\x00"}, {"model": "a\x00"}, {"id": "\x00"}),
+            *({"link": "\x00"}, {"created_at__year": "\x00"}, {"created_at__year": "9999"}),
+            *({"created_at__year": "0"}, {"created_at__year": "2026", "created_at__day": "40"}),
+            *({"created_at__year": "9" * 5_000}, {"id": "a"}),
+        ],
+        ids=str,
+    )
+    def test_value_that_no_column_has_is_told_as_django_tells_it(
+        self, admin_client: Client, query: dict[str, str]
+    ) -> None:
+        create("cgt-1")
+
+        response = admin_client.get(reverse(LIST_URL), query)
+
+        assert response["Location"].endswith("?e=1")
+        assert admin_client.get(response["Location"]).status_code == 200
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *({"id": "9" * 25}, {"created_at__month": "9" * 25}, {"q": "\x00"}),
+            *({"p": "9" * 25}, {"o": "9" * 5_000}),
+        ],
+        ids=str,
+    )
+    def test_value_out_of_range_is_no_error_of_the_server(
+        self, admin_client: Client, query: dict[str, str]
+    ) -> None:
+        create("cgt-1")
+
+        assert admin_client.get(reverse(LIST_URL), query).status_code in (200, 302)

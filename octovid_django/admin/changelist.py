@@ -7,8 +7,11 @@ from datetime import date
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -26,6 +29,11 @@ else:
 
 MAX_LISTED = 10_000
 """Tasks that are counted and listed. Others are found by filters, dates and search."""
+
+KEYS = frozenset(
+    f"{name}{lookup}" for name in ("pk", "id", "task_id") for lookup in ("", "__exact")
+)
+"""By which an address may name a task."""
 
 Period = tuple[int, ...]
 """A year, a month of one, or a day: ``(2026,)``, ``(2026, 4)``, ``(2026, 4, 12)``."""
@@ -52,6 +60,35 @@ class TaskChangeList(ChangeList):
     def is_cut(self) -> bool:
         """Whether there are tasks, most likely, beyond those that are listed."""
         return self.result_count >= MAX_LISTED
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Narrow the list only by what its filters, its dates and its keys are.
+
+        By any other lookup it could be guessed what stands in columns that no page shows, and a
+        pattern could take the database as long as its sender likes.
+
+        Raises:
+            DisallowedModelAdminLookup: The address has another.
+            IncorrectLookupParameters: It has a character that databases refuse, or no date.
+        """
+        asked = self.get_filters_params()
+        if any("\x00" in value for values in asked.values() for value in values):
+            raise IncorrectLookupParameters
+        try:
+            filters = super().get_filters(request)
+        except (ValueError, OverflowError) as error:  # a date that there is not
+            raise IncorrectLookupParameters from error
+        # Its filters have taken theirs; what is left is the third of what Django returns.
+        dates = {f"{self.date_hierarchy}__{part}" for part in _PARTS}
+        for lookup in asked.keys() & filters[2].keys() - KEYS - dates:
+            if not all(self._is_of_a_relation(lookup, value) for value in asked[lookup]):
+                raise DisallowedModelAdminLookup(f"Filtering by {lookup!r} not allowed")
+        return filters
+
+    def _is_of_a_relation(self, lookup: str, value: str) -> bool:
+        """Whether a field of the site's that points here is limited to it, in its popup."""
+        limits = (each() if callable(each) else each for each in self.opts.related_fkey_lookups)
+        return any((lookup, value) in url_params_from_lookup_dict(each).items() for each in limits)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """Sort by the first of the columns that are asked for, as its index does.

@@ -12,7 +12,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.models import VideoTask
-from octovid_django.values import storable
 
 EXPIRING = timedelta(hours=1)
 """How long a link has left that is soon dead."""
@@ -59,7 +58,7 @@ class ModelFilter(admin.SimpleListFilter):
         return [(model, model) for model in models]
 
     def queryset(self, request: HttpRequest, tasks: QuerySet[VideoTask]) -> QuerySet[VideoTask]:
-        return tasks.filter(model=storable(model)) if (model := self.value()) else tasks
+        return tasks.filter(model=model) if (model := self.value()) else tasks
 
 
 class DeliveryFilter(admin.SimpleListFilter):

@@ -24,7 +24,6 @@ from django.contrib.admin.utils import (
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.db.models.constants import LOOKUP_SEP
 from django.forms import Script
 from django.http import (
     Http404,
@@ -78,11 +77,6 @@ PRIMARY_KEY = re.compile("[0-9]{1,18}")
 MAX_NAMED = 20
 """Ids in one message."""
 TEMPLATES = "admin/octovid_django/videotask"
-
-LOOKUPS = frozenset(
-    {"", "exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day", "date"}
-)
-"""By which the address may narrow the list."""
 
 
 @admin.register(VideoTask)
@@ -171,20 +165,6 @@ class VideoTaskAdmin(ButtonsMixin):
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **kwargs)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Whether the address may narrow the list by ``lookup``.
-
-        By a pattern it could be guessed what stands in columns that the page does not show.
-        """
-        name, _, kind = lookup.partition(LOOKUP_SEP)
-        if name not in {field.name for field in VideoTask._meta.concrete_fields} | {"pk"}:
-            return super().lookup_allowed(lookup, value, request)
-        names = {"pk", self.opts.pk.name, "task_id", self.date_hierarchy}
-        for each in self.get_list_filter(request):
-            field: Any = each[0] if isinstance(each, (list, tuple)) else each
-            names.add(str(getattr(field, "parameter_name", field)))
-        return name in names and kind in LOOKUPS
 
     def add_view(
         self,
