@@ -166,7 +166,7 @@ def query_task(task_id: str) -> TaskSnapshot:
 
 @_sealed
 def find_video(task_id: str) -> str:
-    """Ask the gateway for the first byte of a finished video (CONTRACT.md, "also answers" 18).
+    """Ask the gateway for the first byte of a finished video (docs/gateway.md, 2.18).
 
     Safe to call from several threads, and after a fork.
 
@@ -243,7 +243,7 @@ def _video_type(headers: Mapping[str, str]) -> str | None:
 
 
 def open_video(url: str, byte_range: str = "") -> Video:
-    """Open a link that only the key opens (CONTRACT.md, "also answers" 5), to be streamed.
+    """Open a link that only the key opens (docs/gateway.md, 2.5), to be streamed.
 
     Args:
         url: At the gateway; see ``links.needs_key``.
@@ -311,7 +311,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> OctovidError:
-    """What an answer with an error status means (CONTRACT.md, "Errors")."""
+    """What an answer with an error status means (docs/gateway.md, 3)."""
     try:
         answer = _decode(body)
     except OctovidResponseError:

@@ -62,7 +62,7 @@ def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str
 
 
 def content_url(base_url: str, task_id: str) -> str:
-    """Return where the gateway has the video of a task, if it has one (CONTRACT.md, 18)."""
+    """Return where the gateway has the video of a task, if it has one (docs/gateway.md, 2.18)."""
     return f"{base_url.rstrip('/')}/v1/videos/{path_segment(task_id)}/content"
 
 
@@ -78,7 +78,7 @@ def path_segment(task_id: str) -> str:
 
 
 def link_expiry(url: str) -> datetime | None:
-    """Return when a signed link dies, where it says so (CONTRACT.md, "also answers" 6).
+    """Return when a signed link dies, where it says so (docs/gateway.md, 2.6).
 
     Args:
         url: With ``X-Tos-Date`` and ``X-Tos-Expires`` in its query (or their likes, as
@@ -103,7 +103,7 @@ def link_expiry(url: str) -> datetime | None:
 
 
 def needs_key(url: str, base_url: str) -> bool:
-    """Return whether only the Bearer token opens the link (CONTRACT.md, "also answers" 5).
+    """Return whether only the Bearer token opens the link (docs/gateway.md, 2.5).
 
     That is so at the gateway itself, except where the link is signed.
     """

@@ -93,8 +93,7 @@ class TaskSnapshot:
         """Read a decoded answer of the query call.
 
         Args:
-            answer: The decoded JSON. See CONTRACT.md, "The documented call" and "What the same
-                endpoint also answers".
+            response: The decoded JSON (docs/gateway.md, 1 and 2).
             base_url: What a link relative to the gateway is relative to.
             link_lifetime: How long after ``finish_time`` a link lives that does not say so itself.
             task_id: What was asked about, if the answer itself may call it otherwise.

@@ -305,7 +305,7 @@ class TestAccountErrors:
 
         assert VideoTask.objects.get(task_id="good").status == "SUCCESS"
 
-    def test_transient_502_does_not_end_pause(
+    def test_transient_502_of_probe_keeps_pause(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         task = track("a", WRONG_KEY)

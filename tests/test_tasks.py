@@ -72,7 +72,7 @@ class TestMessages:
 
         assert (len(received), sandbox.query_count) == (call_count, query_count)
 
-    def test_completion_with_lost_message_is_delivered_by_polling_run(
+    def test_completion_with_lost_message_is_delivered_from_outbox(
         self, completed_task: VideoTask, received: Received
     ) -> None:
         self.run("octovid_django.tasks.refresh_due")

@@ -1,4 +1,4 @@
-"""The catalogues of ``locale/``: complete, compiled, and seen on the pages."""
+"""The catalogues of ``locale/``: complete, compiled, and shown on the pages."""
 
 from __future__ import annotations
 
