@@ -12,7 +12,7 @@ from django.utils.translation import ngettext_lazy
 
 from octovid_django.models import GatewayState, VideoTask, VideoTaskQuerySet
 from octovid_django.pause import is_of_these_settings, is_outage
-from octovid_django.problem import MAX_COUNTED, Problem, length_text, moment_text, span_text
+from octovid_django.problem import MAX_COUNTED, Mask, Problem, length_text, moment_text, span_text
 
 PROBE_GRACE = timedelta(minutes=1)
 """How long after a pause its probe may take until the pause's reason is history."""
@@ -58,7 +58,7 @@ def paused(state: GatewayState) -> Problem | None:
     return Problem("paused", message)
 
 
-def errors(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
+def errors(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
     if state.failing_since:
         return None  # an outage, or over in a moment
     is_failing = Q(error_count__gte=2)
@@ -72,6 +72,7 @@ def errors(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     task = by_next_poll.filter(is_failing).first()
     if task is None:
         return None
+    task = mask(task)
     return Problem(
         "errors",
         _("Most tasks meet errors, %(failing)d of %(all)d. %(task)s: %(error)s")
@@ -79,7 +80,7 @@ def errors(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     )
 
 
-def stuck(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
+def stuck(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
     typical, longest = _task_lengths(tasks)
     limit = STUCK_AFTER_WITHOUT_SAMPLE
     if typical is not None and longest is not None:
@@ -95,7 +96,7 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
     count = stuck.order_by()[:MAX_COUNTED].count()
     if not count:
         return None
-    task = stuck.order_by("next_poll_at")[0]
+    task = mask(stuck.order_by("next_poll_at")[0])
     values = {
         "count": count,
         "task": task.task_id,

@@ -20,7 +20,7 @@ from octovid_django.exceptions import OctovidSettingsError
 from octovid_django.gateway_health import errors, paused, stuck, unreachable
 from octovid_django.models import OVERDUE_AFTER, GatewayState, VideoTask, VideoTaskQuerySet
 from octovid_django.pause import ACCOUNT
-from octovid_django.problem import MAX_COUNTED, Problem, counted, moment_text
+from octovid_django.problem import MAX_COUNTED, Mask, Problem, counted, moment_text, unmasked
 from octovid_django.redaction import one_line
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ _DATABASE_ERRORS = [f": {error.__name__}" for error in (OperationalError, Interf
 """How an error of the database reads in ``delivery_error``, after its receiver's name."""
 
 
-def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
+def problems(tasks: VideoTaskQuerySet | None = None, mask: Mask = unmasked) -> list[Problem]:
     """Return what is wrong now, the gravest first; nothing is what it should be.
 
     Args:
         tasks: Whose tasks to look at; all where it is not given.
+        mask: Gets each task that is named.
     """
     if tasks is None:
         tasks = VideoTask.objects.all()
@@ -51,8 +52,8 @@ def problems(tasks: VideoTaskQuerySet | None = None) -> list[Problem]:
         idle, undelivered = broker, None
     found = [
         *(_settings(), _schedule(), gateway, idle),
-        *(_expiring(tasks), _abandoned(tasks), *_retried(tasks), undelivered),
-        *(None if gateway else each(state, tasks) for each in (errors, stuck)),
+        *(_expiring(tasks, mask), _abandoned(tasks), *_retried(tasks, mask), undelivered),
+        *(None if gateway else each(state, tasks, mask) for each in (errors, stuck)),
     ]
     return [Problem(each.code, one_line(each.message)) for each in found if each]
 
@@ -122,7 +123,7 @@ def _overdue(tasks: VideoTaskQuerySet) -> Problem | None:
 # Delivery.
 
 
-def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
+def _expiring(tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
     now = timezone.now()
     at_risk = tasks.undelivered().filter(video_url_expires_at__gt=now).exclude(video_url="")
     at_risk = at_risk.filter(
@@ -132,7 +133,7 @@ def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
     count = at_risk.order_by()[:MAX_COUNTED].count()
     if not count:
         return None
-    task = at_risk.order_by("video_url_expires_at")[0]
+    task = mask(at_risk.order_by("video_url_expires_at")[0])
     expires_at = task.video_url_expires_at or now
     values = {"count": count, "task": task.task_id, "at": moment_text(expires_at)}
     if task.next_delivery_at and task.next_delivery_at < expires_at:
@@ -156,7 +157,7 @@ def _expiring(tasks: VideoTaskQuerySet) -> Problem | None:
     return Problem("expiring", message % values)
 
 
-def _retried(tasks: VideoTaskQuerySet) -> list[Problem | None]:
+def _retried(tasks: VideoTaskQuerySet, mask: Mask) -> list[Problem | None]:
     """What has failed more than once, and is tried again: the database's fault is no receiver's."""
     failing = tasks.undelivered().filter(
         next_delivery_at__isnull=False,
@@ -177,6 +178,7 @@ def _retried(tasks: VideoTaskQuerySet) -> list[Problem | None]:
                 "fails: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
                 "count",
             ),
+            mask,
         ),
         _failing(
             "receivers",
@@ -188,15 +190,18 @@ def _retried(tasks: VideoTaskQuerySet) -> list[Problem | None]:
                 "again: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
                 "count",
             ),
+            mask,
         ),
     ]
 
 
-def _failing(code: str, failing: VideoTaskQuerySet, message: StrPromise) -> Problem | None:
+def _failing(
+    code: str, failing: VideoTaskQuerySet, message: StrPromise, mask: Mask
+) -> Problem | None:
     count = failing.order_by()[:MAX_COUNTED].count()
     if not count:
         return None
-    task = failing.order_by("next_delivery_at")[0]
+    task = mask(failing.order_by("next_delivery_at")[0])
     lines = task.delivery_error.splitlines()
     values = {
         "count": count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 MAX_COUNTED = 10_000
 """Tasks that are counted; whether there are more makes no difference to what is to be done."""
+
+
+Mask = Callable[[VideoTask], VideoTask]
+"""Takes the id and the errors from a task that a reader may not know of."""
+
+
+def unmasked(task: VideoTask) -> VideoTask:
+    return task
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import django
@@ -361,6 +363,67 @@ class TestPermissionsOfOneTask:
 
         polled = VideoTask.objects.polled().values_list("task_id", flat=True)
         assert set(polled) == {"hidden", "frozen"}
+
+    def test_list_leaves_out_what_may_not_be_seen_and_says_so(
+        self, admin_client: Client, tasks: list[VideoTask]
+    ) -> None:
+        VideoTask.objects.filter(task_id="hidden").update(last_error="of a customer", error_count=3)
+
+        page = admin_client.get(url_of("changelist", None)).content.decode()
+
+        assert ">frozen</a>" in page
+        assert "hidden</a>" not in page
+        assert "of a customer" not in page
+        assert f"/{tasks[1].pk}/change/" not in page
+        assert "1 task of this page is left out" in page
+
+    def test_list_that_leaves_out_tasks_keeps_its_order_and_its_pages(
+        self, admin_client: Client, tasks: list[VideoTask], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(site._registry[VideoTask], "list_per_page", 2)
+
+        def ids(page: str) -> list[str]:
+            response = admin_client.get(url_of("changelist", None), {"o": "1", "p": page})
+            return re.findall(r'field-task_id"><a[^>]*>([^<]*)<', response.content.decode())
+
+        assert ids("1") == [tasks[0].task_id, "frozen"]
+        assert ids("2") == []
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"status": "QUEUED", "error_count": 5, "last_error": "of a customer"},
+            {"status": "QUEUED", "poll_count": 9, "created_at": "old", "polled_at": "now"},
+            {"status": "SUCCESS", "delivery_attempts": 3, "delivery_error": "of a customer"},
+            {"status": "SUCCESS", "delivery_attempts": 3, "video_url_expires_at": "soon"},
+        ],
+        ids=["errors", "stuck", "receivers", "expiring"],
+    )
+    @pytest.mark.parametrize("is_hidden", [True, False])
+    def test_box_above_the_list_names_no_task_that_may_not_be_seen(
+        self, admin_client: Client, tasks: list[VideoTask], values: dict[str, Any], is_hidden: bool
+    ) -> None:
+        VideoTask.objects.exclude(task_id="hidden").delete()
+        now = timezone.now()
+        moments = {"now": timedelta(0), "soon": timedelta(minutes=5), "old": timedelta(days=-1)}
+        words = {word: now + distance for word, distance in moments.items()}
+        values = {name: words.get(value, value) for name, value in values.items()}
+        if values["status"] == "SUCCESS":
+            values |= {"completed_at": now, "next_poll_at": None, "next_delivery_at": now}
+            values["video_url"] = "https://cdn.example/v.mp4"
+        values["task_id"] = "hidden" if is_hidden else "visible"
+        VideoTask.objects.update(**values)
+
+        live = admin_client.get(url_of("live", None), {"above": "problems"})
+        page = admin_client.get(url_of("changelist", None)).content.decode()
+
+        boxes = re.findall('<div class="octovid-problems".*?</div>', page, re.DOTALL)
+        for box in (live.json()["above"]["problems"], *boxes):
+            assert "octovid-problems" in box
+            assert "hidden" not in box
+            assert ("visible" in box) is not is_hidden
+            assert "of a customer" not in box or not is_hidden
+        assert len(boxes) == 1
 
     def test_pages_of_a_hidden_task_are_refused(
         self, admin_client: Client, tasks: list[VideoTask]

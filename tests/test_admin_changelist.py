@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from octovid_django.admin import VideoTaskAdmin
 from octovid_django.admin import changelist as changelist_module
 from octovid_django.admin import filters as filters_module
 from octovid_django.models import VideoTask
@@ -252,6 +253,29 @@ class TestModelFilter:
         create("cgt-1", model="mov-3")
 
         assert task_ids(changelist(model=model)) == []
+
+
+class TestMetadataOfRows:
+    def metadata_queries(self, client: Client) -> list[str]:
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse(LIST_URL))
+        listed = [query["sql"] for query in queries if "ORDER BY" in query["sql"]]
+        return [sql for sql in listed if '"metadata"' in sql.replace("`", '"')]
+
+    def test_own_columns_leave_metadata_in_database(self, admin_client: Client) -> None:
+        create("cgt-1", metadata={"a": "x" * 100_000})
+
+        assert self.metadata_queries(admin_client) == []
+
+    def test_column_of_site_reads_metadata_in_one_query(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        columns = (*VideoTaskAdmin.list_display, "metadata")
+        monkeypatch.setattr(site._registry[VideoTask], "list_display", columns)
+        for number in range(5):
+            create(f"cgt-{number}", metadata={"a": 1})
+
+        assert len(self.metadata_queries(admin_client)) == 1
 
 
 class TestLookups:

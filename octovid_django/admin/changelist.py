@@ -20,6 +20,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from octovid_django.admin.permissions import asking
 from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ else:
 MAX_LISTED = 10_000
 """Tasks that are counted and listed. Others are found by filters, dates and search."""
 
+COLUMNS = (
+    *("task_id", "status_and_error", "progress_bar", "video_link"),
+    *("run_time", "completed", "polls"),
+)
 KEYS = frozenset(
     f"{name}{lookup}" for name in ("pk", "id", "task_id") for lookup in ("", "__exact")
 )
@@ -55,6 +60,8 @@ class BoundedPaginator(TaskPaginator):
 
 class TaskChangeList(ChangeList):
     max_listed = MAX_LISTED
+    left_out = 0
+    """Rows of this page that the user may not view."""
 
     @property
     def is_cut(self) -> bool:
@@ -89,6 +96,15 @@ class TaskChangeList(ChangeList):
         """Whether a field of the site's that points here is limited to it, in its popup."""
         limits = (each() if callable(each) else each for each in self.opts.related_fkey_lookups)
         return any((lookup, value) in url_params_from_lookup_dict(each).items() for each in limits)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if may_view := asking(self.model_admin, request, ["view"]):
+            keys = {task.pk: may_view(task) for task in self.result_list}
+            self.left_out = len(keys) - sum(keys.values())
+            self.result_list = self.queryset.filter(pk__in=[pk for pk in keys if keys[pk]])
+        elif set(self.list_display) <= {"action_checkbox", *COLUMNS}:
+            self.result_list = self.result_list.defer("metadata")  # which may be large
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """Sort by the first of the columns that are asked for, as its index does.

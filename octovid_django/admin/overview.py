@@ -19,6 +19,7 @@ from octovid_django.admin.filters import EXPIRING, DeliveryFilter, LinkFilter
 from octovid_django.enums import TaskStatus
 from octovid_django.health import MAX_COUNTED, Problem, problems
 from octovid_django.models import VideoTask, VideoTaskQuerySet
+from octovid_django.problem import Mask, unmasked
 
 BAR_WIDTH, CHART_HEIGHT = 20, 96
 OUTCOMES = (TaskStatus.SUCCESS, TaskStatus.FAILURE, TaskStatus.LOST)
@@ -41,12 +42,15 @@ class Bar:
     title: str
 
 
-def above(tasks: VideoTaskQuerySet, filters: Collection[Any]) -> dict[str, Any]:
+def above(
+    tasks: VideoTaskQuerySet, filters: Collection[Any], mask: Mask = unmasked
+) -> dict[str, Any]:
     """Return what above the list changes by itself, like its rows.
 
     Args:
         tasks: All that the user may see.
         filters: Those that the list has.
+        mask: As of ``problems``.
     """
 
     def query(problem: Problem) -> str | None:
@@ -54,7 +58,7 @@ def above(tasks: VideoTaskQuerySet, filters: Collection[Any]) -> dict[str, Any]:
         return f"{filter_.parameter_name}={value}" if filter_ and filter_ in filters else None
 
     return {
-        "problems": [(each, query(each)) for each in (*problems(tasks), *_expiring(tasks))],
+        "problems": [(each, query(each)) for each in (*problems(tasks, mask), *_expiring(tasks))],
         "counts": [
             (each, cells.tone(each.status), _number(each.count) + ("+" if each.is_cut else ""))
             for each in statistics.status_counts(tasks)

@@ -1,8 +1,9 @@
 """Which of many tasks a user may see or change, where a site decides that for each one.
 
 Django's own pages of one object ask ``has_view_permission(request, obj)`` and its likes. Whatever
-shows or changes several tasks at once asks here, for each of them. Only what stands above the list,
-in numbers, is of all that ``get_queryset()`` gives: a site that hides tasks hides them there.
+shows or changes several tasks at once asks here, for each of them. Only what is counted is of all
+that ``get_queryset()`` gives, above the list and by a search: a site whose users must not learn
+that a task exists hides it there.
 """
 
 from __future__ import annotations
@@ -37,34 +38,54 @@ _METHODS = {
 _DEFAULTS = {name: getattr(admin.ModelAdmin, name) for names in _METHODS.values() for name in names}
 
 
+def asking(
+    model_admin: TaskAdmin, request: HttpRequest, permissions: Collection[str]
+) -> Callable[[VideoTask], bool] | None:
+    """Return what tells whether the user has any of ``permissions`` for a task.
+
+    Args:
+        model_admin: Whose methods are asked, where a site has written its own.
+        request: Of the user.
+        permissions: ``"view"``, ``"change"`` or ``"delete"``; others are of no one task.
+
+    Returns:
+        ``None`` where nobody needs to ask: the user has them for every task.
+    """
+    of_one_task = [each for each in permissions if each in _METHODS]
+    names = chain.from_iterable(_METHODS[each] for each in of_one_task)
+    if not any(_is_of_the_site(model_admin, name) for name in names):
+        return None
+    others = set(permissions).difference(of_one_task)
+    if any(getattr(model_admin, f"has_{each}_permission")(request) for each in others):
+        return None
+    methods = [getattr(model_admin, _METHODS[each][0]) for each in of_one_task]
+    return lambda task: any(method(request, task) for method in methods)
+
+
 def permitted(
     model_admin: TaskAdmin,
     request: HttpRequest,
     tasks: VideoTaskQuerySet,
     permissions: Collection[str],
 ) -> VideoTaskQuerySet:
-    """Return those of ``tasks`` for which the user has any of ``permissions``.
+    """Return those of ``tasks``, a bounded number, for which the user has any of ``permissions``;
+    the rest is as of ``asking``."""
+    may = asking(model_admin, request, permissions)
+    if may is None:
+        return tasks
+    return tasks.filter(pk__in=[task.pk for task in tasks.iterator(chunk_size=500) if may(task)])
 
-    Args:
-        model_admin: Whose methods are asked, where a site has written its own.
-        request: Of the user.
-        tasks: A bounded number of them.
-        permissions: ``"view"``, ``"change"`` or ``"delete"``; others are of no one task.
-    """
-    of_one_task = [each for each in permissions if each in _METHODS]
-    names = chain.from_iterable(_METHODS[each] for each in of_one_task)
-    if not any(_is_of_the_site(model_admin, name) for name in names):
-        return tasks
-    others = set(permissions).difference(of_one_task)
-    if any(getattr(model_admin, f"has_{each}_permission")(request) for each in others):
-        return tasks
-    methods = [getattr(model_admin, _METHODS[each][0]) for each in of_one_task]
-    may = [
-        task.pk
-        for task in tasks.iterator(chunk_size=500)
-        if any(method(request, task) for method in methods)
-    ]
-    return tasks.filter(pk__in=may)
+
+def masking(model_admin: TaskAdmin, request: HttpRequest) -> Callable[[VideoTask], VideoTask]:
+    """Return what takes its id and its errors from a task that the user may not view."""
+    may = asking(model_admin, request, ["view"])
+
+    def mask(task: VideoTask) -> VideoTask:
+        if may and not may(task):
+            task.task_id = task.last_error = task.delivery_error = "–"
+        return task
+
+    return mask
 
 
 def guarded(get_actions: GetActions) -> GetActions:

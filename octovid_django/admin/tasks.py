@@ -52,13 +52,13 @@ from octovid_django.admin.actions import (
     stop_polling,
 )
 from octovid_django.admin.buttons import ButtonsMixin
-from octovid_django.admin.changelist import BoundedPaginator, TaskChangeList
+from octovid_django.admin.changelist import COLUMNS, BoundedPaginator, TaskChangeList
 from octovid_django.admin.export import export_csv, export_json
 from octovid_django.admin.fieldsets import FIELDSETS, opened
 from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
-from octovid_django.admin.permissions import guarded, permitted
+from octovid_django.admin.permissions import guarded, masking, permitted
 from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import (
     MAX_CHARACTERS,
@@ -85,10 +85,7 @@ class VideoTaskAdmin(ButtonsMixin):
     change_form_template = f"{TEMPLATES}/change_form.html"
     form = VideoTaskForm
     empty_value_display = "–"
-    list_display = (
-        *("task_id", "status_and_error", "progress_bar", "video_link"),
-        *("run_time", "completed", "polls"),
-    )
+    list_display = COLUMNS
     live_cells = (
         *("status_and_error", "status_badge", "progress_bar", "video_link", "player", "expires"),
         *("timeline", "run_time", "completed", "polls", "error"),
@@ -293,7 +290,8 @@ class VideoTaskAdmin(ButtonsMixin):
         return super().changelist_view(request, context)
 
     def _above(self, request: HttpRequest) -> dict[str, Any]:
-        above = overview.above(self._visible_to(request), self.get_list_filter(request))
+        tasks, mask = self._visible_to(request), masking(self, request)
+        above = overview.above(tasks, self.get_list_filter(request), mask)
         return above | {"list_url": self._url("changelist")}
 
     def change_view(
