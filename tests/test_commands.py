@@ -101,6 +101,13 @@ class TestTrackCommand:
         assert text.startswith(f"--metadata {metadata!r} is not JSON")
         assert not VideoTask.objects.exists()
 
+    @pytest.mark.parametrize("metadata", ["x" * 100_000, "[" + "1," * 50_000 + "1]"])
+    def test_long_metadata_that_is_refused_is_not_repeated_whole(self, metadata: str) -> None:
+        text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
+
+        assert text.startswith(f"--metadata '{metadata[:80]}…' is not")
+        assert len(text) < 300
+
     @pytest.mark.parametrize("metadata", ["7", "null", "[1]", '"order"'])
     def test_metadata_that_is_no_object_is_refused(self, metadata: str) -> None:
         text = refusal("octovid_track", "cgt-1", "--metadata", metadata)

@@ -11,14 +11,18 @@ from octovid_django.management.base import OctovidCommand
 from octovid_django.models import VideoTask
 from octovid_django.task_ids import bare_task_id, validate_task_id
 
+MAX_QUOTED = 80
+"""Characters of a wrong argument that are repeated."""
+
 
 def _json_object(value: str) -> dict[str, Any]:
+    quoted = repr(value if len(value) <= MAX_QUOTED else f"{value[:MAX_QUOTED]}…")
     try:
         metadata = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"--metadata {value!r} is not JSON: {error}") from None
+        raise CommandError(f"--metadata {quoted} is not JSON: {error}") from None
     if not isinstance(metadata, dict):
-        raise CommandError(f'--metadata {value!r} is not a JSON object like {{"order": 7}}')
+        raise CommandError(f'--metadata {quoted} is not a JSON object like {{"order": 7}}')
     return metadata
 
 
