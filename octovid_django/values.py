@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -15,12 +16,20 @@ MAX_WORD = 64
 MAX_INTEGER = 2**31 - 1
 MAX_BIG_INTEGER = 2**63 - 1
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     """Return ``text`` without the characters that a database refuses (NUL, lone surrogates)."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Return ``value`` as JSON that people can read and that every page and file can hold: half a
+    surrogate pair stays an escape."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_text(value: Json, limit: int = MAX_TEXT) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from octovid_django.admin.buttons import PRESSED
+from octovid_django.admin.forms import MAX_METADATA
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.schedules import ensure_schedule
 
@@ -510,8 +513,11 @@ class TestChange:
 
     @pytest.mark.parametrize(
         "metadata",
-        [*("order 7", "[1]", '"order"', "7"), '{"a":' * 100_000, f'{{"a": {"9" * 5_000}}}'],
-        ids=["words", "array", "string", "number", "deep", "long number"],
+        [
+            *("order 7", "[1]", '"order"', "7", '{"a":' * 100_000, f'{{"a": {"9" * 5_000}}}'),
+            '{"a": "\\ud800"}',
+        ],
+        ids=["words", "array", "string", "number", "deep", "long number", "surrogate"],
     )
     def test_metadata_that_is_no_json_object_is_refused(
         self, admin_client: Client, metadata: str
@@ -524,6 +530,56 @@ class TestChange:
         assert "errorlist" in response.content.decode()
         task.refresh_from_db()
         assert task.metadata == {"order": 7}
+
+    def test_surrogate_in_metadata_is_refused_with_debug_too(
+        self, admin_client: Client, settings: Any
+    ) -> None:
+        settings.DEBUG = True
+        task = create()
+        half = '{"a": "\\ud800"}'
+
+        data = {"metadata": half, "initial-metadata": half.replace("a", "b")}
+        response = admin_client.post(change_url(task), data)
+
+        assert response.status_code == 200
+        assert escape(half) in response.content.decode()
+
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="others store no such JSON")
+    def test_surrogate_in_stored_json_is_shown_as_escape(
+        self, change_page: Callable[[VideoTask], str]
+    ) -> None:
+        page = change_page(create(metadata={"a": "\ud800产"}, payload={"b": "\udfff品"}))
+
+        assert escape('{"a": "\\ud800产"}') in page
+        assert escape('"b": "\\udfff品"') in page
+
+    def test_metadata_beyond_limit_of_form_is_refused(self, admin_client: Client) -> None:
+        task = create(metadata={"order": 7})
+
+        response = admin_client.post(
+            change_url(task), {"metadata": json.dumps({"a": "x" * MAX_METADATA})}
+        )
+
+        assert "at most 10000 characters" in response.content.decode()
+        task.refresh_from_db()
+        assert task.metadata == {"order": 7}
+
+    def test_metadata_beyond_limit_that_is_stored_stays_and_can_be_shortened(
+        self, admin_client: Client
+    ) -> None:
+        task = create(metadata={"a": "x" * MAX_METADATA}, next_poll_at=NOW)
+        shown = json.dumps(task.metadata)
+        data = {"metadata": shown, "initial-metadata": shown}
+
+        response = admin_client.post(change_url(task), {**data, PRESSED: "stop_polling"})
+        assert response.status_code == 302
+        task.refresh_from_db()
+        assert task.next_poll_at is None
+        assert task.metadata == json.loads(shown)
+
+        admin_client.post(change_url(task), {**data, "metadata": '{"a": 1}'})
+        task.refresh_from_db()
+        assert task.metadata == {"a": 1}
 
     @pytest.mark.parametrize("metadata", ["", "{}"])
     def test_metadata_can_be_emptied(self, admin_client: Client, metadata: str) -> None:

@@ -7,15 +7,18 @@ import io
 import json
 import re
 import time
+import tracemalloc
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from octovid_django.admin import VideoTaskAdmin
 from octovid_django.admin.export import _harmless
 from octovid_django.models import VideoTask
 
@@ -171,3 +174,44 @@ def test_export_of_1000_tasks_costs_few_queries(
         response = admin_client.post(reverse(LIST_URL), data)
 
     assert len(response.json()) == 1_000
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others store no such JSON")
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_export_of_surrogate_in_stored_metadata_has_escape(admin_client: Client, kind: str) -> None:
+    task = VideoTask.objects.create(task_id="cgt-1", metadata={"a": "\ud800产"})
+
+    text = export(admin_client, kind, task).content.decode()
+
+    assert "\\ud800产" in text
+
+
+def test_json_export_of_no_task_is_empty_array(
+    admin_client: Client, task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        VideoTaskAdmin, "has_view_permission", lambda self, request, obj=None: not obj
+    )
+    monkeypatch.setattr(
+        VideoTaskAdmin, "has_change_permission", lambda self, request, obj=None: not obj
+    )
+
+    assert json.loads(export(admin_client, "json", task).content) == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_export_of_large_metadata_takes_little_more_memory_than_its_file(
+    admin_client: Client, kind: str
+) -> None:
+    tasks = [
+        VideoTask.objects.create(task_id=f"cgt-{number}", metadata={"a": "x" * 100_000})
+        for number in range(100)
+    ]
+    tracemalloc.start()
+    try:
+        content = export(admin_client, kind, *tasks).content
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 2.5 * len(content)

@@ -240,9 +240,12 @@ class TestMetadataField:
         [
             *("product 7", "[7]", "7", '"order"', '{"order": NaN}', '{"order": "\\u0000"}'),
             '{"a":' * 100_000,
-            f'{{"a": {"9" * 5_000}}}',
+            *(f'{{"a": {"9" * 5_000}}}', '{"order": "\\ud800"}'),
         ],
-        ids=["words", "array", "number", "string", "NaN", "NUL", "deep", "long number"],
+        ids=[
+            *("words", "array", "number", "string", "NaN", "NUL", "deep", "long number"),
+            "surrogate",
+        ],
     )
     def test_invalid_metadata_is_rejected_and_nothing_tracked(
         self, admin_client: Client, metadata: str

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from octovid_django.values import (
+    json_text,
     later,
     natural,
     read_moment,
@@ -91,6 +93,14 @@ def test_later_beyond_range_of_datetime_is_none() -> None:
 def test_value_that_is_no_text_is_none(value: Any) -> None:
     assert read_text(value) is None
     assert read_word(value) is None
+
+
+@pytest.mark.parametrize("value", ["\ud800", "产\udfff", {"a\udabc": ["品"]}, "\\ud800", None])
+def test_json_text_can_be_encoded_and_reads_as_before(value: object) -> None:
+    text = json_text(value)
+
+    assert json.loads(text.encode()) == value
+    assert "产" in text or "产" not in str(value)
 
 
 def test_text_is_bounded_and_storable() -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.admin.responses import make_inert
 from octovid_django.admin.video import has_link
 from octovid_django.models import VideoTask
+from octovid_django.values import json_text
 
 if TYPE_CHECKING:
     from octovid_django.admin.tasks import VideoTaskAdmin
@@ -60,9 +61,12 @@ def export_csv(
 def export_json(
     model_admin: VideoTaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
 ) -> HttpResponse:
-    rows = list(_rows(model_admin, request, tasks))
-    options = {"ensure_ascii": False, "indent": 1}
-    response = JsonResponse(rows, safe=False, json_dumps_params=options)
+    response = HttpResponse(content_type="application/json")
+    response.write("[")
+    for number, row in enumerate(_rows(model_admin, request, tasks)):
+        response.write(",\n" if number else "\n")
+        response.write(json_text(row, indent=1, cls=DjangoJSONEncoder))
+    response.write("\n]")
     return _attached(response, "video-tasks.json")
 
 
@@ -85,7 +89,7 @@ def _harmless(value: object) -> object:
 
 def _harmless_json(value: object) -> str:
     """The same in JSON, which has escapes for it: it reads as it did before."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json_text(value)
     return _LATER.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text)
 
 

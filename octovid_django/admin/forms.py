@@ -11,13 +11,14 @@ from octovid_django.exceptions import OctovidMetadataError, OctovidTaskIdError
 from octovid_django.models import validate_metadata
 from octovid_django.redaction import one_line
 from octovid_django.task_ids import MAX_TASK_ID_LENGTH, bare_task_id, validate_task_id
+from octovid_django.values import json_text
 
 MAX_IDS = 1_000
 """Tasks that are tracked at once."""
 MAX_TEXT = MAX_IDS * (MAX_TASK_ID_LENGTH + 2)
 """Characters of their ids, one a line."""
 MAX_METADATA = 10_000
-"""Characters of the metadata that each of them gets."""
+"""Characters of metadata that a form takes."""
 
 
 class MetadataField(forms.JSONField):
@@ -40,6 +41,10 @@ class MetadataField(forms.JSONField):
         except (ValueError, RecursionError):
             return InvalidJSONInput(data)
 
+    def prepare_value(self, value: Any) -> Any:
+        is_json = not isinstance(value, InvalidJSONInput)
+        return json_text(value, cls=self.encoder) if is_json else value
+
     def clean(self, value: Any) -> dict[str, Any]:
         metadata = super().clean(value)
         try:
@@ -48,7 +53,21 @@ class MetadataField(forms.JSONField):
             raise forms.ValidationError(str(error)) from None
 
 
-class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
+class MetadataForm(forms.BaseForm):
+    def clean_metadata(self) -> dict[str, Any]:
+        """Refuse what would make each page and each export of the task a large one.
+
+        What a site's own code has stored may stay, however much it is.
+        """
+        text = self.data.get(self.add_prefix("metadata"), "")
+        if len(text) > MAX_METADATA and "metadata" in self.changed_data:
+            message = _("Metadata has at most %(max)d characters here.")
+            raise forms.ValidationError(message, params={"max": MAX_METADATA})
+        metadata: dict[str, Any] = self.cleaned_data["metadata"]
+        return metadata
+
+
+class VideoTaskForm(MetadataForm, forms.ModelForm):  # type: ignore[type-arg]
     """Writes the metadata if somebody has edited it, and never over newer metadata if nobody has.
 
     The page says, hidden, which metadata it has shown.
@@ -69,7 +88,7 @@ class VideoTaskForm(forms.ModelForm):  # type: ignore[type-arg]
             self.instance.__dict__.pop("metadata", None)  # deferred: ``save()`` leaves it alone
 
 
-class TrackForm(forms.Form):
+class TrackForm(MetadataForm, forms.Form):
     """Ids of tasks to track, one a line. After ``is_valid()`` the bad ones are left in it."""
 
     task_ids = forms.CharField(
@@ -105,14 +124,6 @@ class TrackForm(forms.Form):
                 params={"max": MAX_IDS},
             )
         return text
-
-    def clean_metadata(self) -> dict[str, Any]:
-        """Refuse what would be stored a thousand times."""
-        if len(self.data.get("metadata", "")) > MAX_METADATA:
-            message = _("The metadata of new tasks has at most %(max)d characters.")
-            raise forms.ValidationError(message, params={"max": MAX_METADATA})
-        metadata: dict[str, Any] = self.cleaned_data["metadata"]
-        return metadata
 
     def clean(self) -> dict[str, Any]:
         """Sort the good ids from the bad, which stay to be corrected.

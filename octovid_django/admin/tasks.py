@@ -70,6 +70,7 @@ from octovid_django.admin.search import (
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 from octovid_django.tracking import add_metadata, track_many
+from octovid_django.values import json_text
 
 MAX_LIVE_ROWS = 500
 PRIMARY_KEY = re.compile("[0-9]{1,18}")
@@ -449,7 +450,7 @@ class VideoTaskAdmin(ButtonsMixin):
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, task: VideoTask) -> SafeString:
-        text = json.dumps(task.payload, indent=2, ensure_ascii=False)
+        text = json_text(task.payload, indent=2)
         # Their hosts and paths may be read here.
         queries = [f"?{link.partition('?')[2]}" for link in task.known_links() if "?" in link]
         text = redact(text, queries)
