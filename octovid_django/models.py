@@ -35,8 +35,15 @@ else:
 MAX_NESTING = 30
 """Of metadata: MariaDB stores no JSON deeper than 32."""
 
-_FORBIDDEN = [chr(code) for code in (*range(1, 33), 127)]
-"""Characters that the database refuses in a task id: blanks and controls of ASCII."""
+_FORBIDDEN = [
+    chr(code)
+    for code in (
+        *(*range(1, 33), *range(127, 161)),
+        *(0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+    )
+]
+"""Characters that the database refuses in a task id: blanks and controls of ASCII and Latin-1, ends
+of lines, and what reorders text. It could not be asked for NUL."""
 
 APPLICATION_COLUMNS = {"task_id", "metadata", "updated_at"}
 """The columns of a task that ``save()`` writes."""
