@@ -6,7 +6,9 @@ import re
 import socket
 from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from encodings.idna import nameprep
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from unicodedata import normalize
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from octovid_django.values import MAX_INTEGER, Json, later, read_moment, read_number
@@ -14,6 +16,8 @@ from octovid_django.values import MAX_INTEGER, Json, later, read_moment, read_nu
 MAX_LINK = 8_192
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_TRANSLATED = [IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")]
+"""Where the last four bytes are an address of IPv4 (NAT64)."""
 _CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content/?$")
 
 
@@ -116,7 +120,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").rstrip(".")
+    """The host as who opens the link understands it, however it is spelled."""
+    host = unquote(urlsplit(url).hostname or "")
+    try:
+        host = nameprep(host)
+    except UnicodeError:
+        host = normalize("NFKC", host).lower()
+    return host.replace("\u3002", ".").rstrip(".")
 
 
 def _is_loopback(host: str) -> bool:
@@ -138,4 +148,8 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(host) if ":" in host else ip_address(socket.inet_aton(host))
     except (OSError, ValueError):
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, IPv4Address):
+        return address
+    if any(address in network for network in _TRANSLATED):
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address

@@ -153,6 +153,57 @@ def test_read_task_link_to_loopback_is_none(link: object) -> None:
     assert read_task_link(link, GATEWAY, {"t"}) is None
 
 
+SPELLINGS = [
+    *("１２７.0.0.1", "127。0。0。1", "127.0.0｡1", "127．1", "%31%32%37.0.0.1", "①②⑦.0.0.1"),
+    *(
+        "ⓛocalhost",
+        "LOCALHOST",
+        "ｌｏｃａｌｈｏｓｔ",
+        "local%68ost",
+        "localhost%2e",
+        "local%C2%ADhost",
+    ),
+    *("local\ufe0fhost", "a。localhost", "0x7f.1", "017700000001", "[::1%25lo]", "[::ffff:7f00:1]"),
+    *("[64:ff9b::7f00:1]", "[64:ff9b::127.0.0.1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]"),
+]
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+def test_read_task_link_to_loopback_in_other_spelling_is_none(host: str) -> None:
+    assert read_task_link(f"http://{host}:3000/v.mp4", GATEWAY, {"t"}) is None
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+def test_content_link_of_task_at_loopback_in_other_spelling_moves_to_gateway(host: str) -> None:
+    link = read_task_link(f"http://{host}/v1/videos/t/content", GATEWAY, {"t"})
+
+    assert link == "https://gateway.example/prefix/v1/videos/t/content"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1.cdn.example", "localhost.cdn.example", "cdn%2Eexample", "xn--fsq.example"),
+        *(
+            "例子.example",
+            "127x.example",
+            "[64:ff9b::808:808]",
+            "[2606:4700::7f00:1]",
+            "a%00b.example",
+        ),
+    ],
+)
+def test_read_task_link_to_other_host_that_looks_odd_stays_as_it_is(host: str) -> None:
+    link = f"https://{host}/v.mp4"
+
+    assert read_task_link(link, GATEWAY, {"t"}) == link
+
+
+@pytest.mark.parametrize("host", ["ⓖateway.example", "gateway。example", "gateway%2eexample"])
+def test_gateway_in_other_spelling_does_not_get_the_key(host: str) -> None:
+    assert not needs_key(f"https://{host}/v.mp4", GATEWAY)
+
+
 def test_read_task_link_to_loopback_is_kept_for_gateway_on_loopback() -> None:
     link = "http://127.0.0.1:8001/videos/t.mp4"
 
