@@ -553,10 +553,11 @@ def test_head_line_without_colon_is_in_no_log(
 ) -> None:
     configure(API_KEY=KEY)
     body = b'{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS"}}'
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nyour key is {KEY}\r\n\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nyour key is {KEY} for {SIGNED}\r\n\r\n"
     gateway.default = sends(head.encode() + body)
     with caplog.at_level("DEBUG"):
         refresh_tasks([VideoTask.objects.create(task_id="t")])
 
     assert VideoTask.objects.get().poll_count == 1
     assert KEY not in caplog.text
+    assert SIGNATURE not in caplog.text
