@@ -553,7 +553,8 @@ def test_head_line_without_colon_is_in_no_log(
 ) -> None:
     configure(API_KEY=KEY)
     body = b'{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS"}}'
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nyour key is {KEY} for {SIGNED}\r\n\r\n"
+    line = f"your key is {KEY} for {SIGNED}"
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{line}\r\n\r\n"
     gateway.default = sends(head.encode() + body)
     with caplog.at_level("DEBUG"):
         refresh_tasks([VideoTask.objects.create(task_id="t")])

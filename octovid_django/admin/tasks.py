@@ -176,7 +176,7 @@ class VideoTaskAdmin(ButtonsMixin):
         to_fields = [query.get(TO_FIELD_VAR) for query in (request.POST, request.GET)]
         for to_field in filter(None, to_fields):
             if not self.to_field_allowed(request, to_field):
-                raise DisallowedModelAdminToField(f"The field {to_field} cannot be referenced.")
+                raise DisallowedModelAdminToField(f"The field {to_field!r} cannot be referenced.")
         form = TrackForm(request.POST or None)
         is_valid = form.is_valid()
         self._track(request, form.good, form.application_data)
