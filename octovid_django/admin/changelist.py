@@ -13,7 +13,9 @@ from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.paginator import Paginator
+from django.db import DataError
 from django.db.models import QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -76,7 +78,7 @@ class TaskChangeList(ChangeList):
 
         Raises:
             DisallowedModelAdminLookup: The address has another.
-            IncorrectLookupParameters: It has a character that databases refuse, or no date.
+            IncorrectLookupParameters: It has what is no column, or a value that no column has.
         """
         asked = self.get_filters_params()
         if any("\x00" in value for values in asked.values() for value in values):
@@ -86,10 +88,13 @@ class TaskChangeList(ChangeList):
         except (ValueError, OverflowError) as error:  # a date that there is not
             raise IncorrectLookupParameters from error
         # Its filters have taken theirs; what is left is the third of what Django returns.
-        dates = {f"{self.date_hierarchy}__{part}" for part in _PARTS}
+        dates = {f"{self.date_hierarchy}__{each}" for each in (*_PARTS, "gte", "lt")}
         for lookup in asked.keys() & filters[2].keys() - KEYS - dates:
-            if not all(self._is_of_a_relation(lookup, value) for value in asked[lookup]):
+            if all(self._is_of_a_relation(lookup, value) for value in asked[lookup]):
+                continue
+            if lookup.partition(LOOKUP_SEP)[0] in {field.name for field in self.opts.get_fields()}:
                 raise DisallowedModelAdminLookup(f"Filtering by {lookup!r} not allowed")
+            raise IncorrectLookupParameters
         return filters
 
     def _is_of_a_relation(self, lookup: str, value: str) -> bool:
@@ -98,7 +103,10 @@ class TaskChangeList(ChangeList):
         return any((lookup, value) in url_params_from_lookup_dict(each).items() for each in limits)
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except (ValueError, OverflowError, DataError) as error:  # not before it is looked for
+            raise IncorrectLookupParameters from error
         if may_view := asking(self.model_admin, request, ["view"]):
             keys = {task.pk: may_view(task) for task in self.result_list}
             self.left_out = len(keys) - sum(keys.values())
