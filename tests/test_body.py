@@ -25,7 +25,7 @@ from octovid_django.body import (
     PIECE_BYTES,
     Outline,
     TooMuch,
-    unpacked,
+    decompressed,
 )
 from octovid_django.links import read_link
 from octovid_django.values import MAX_TEXT as MAX_VALUE_TEXT
@@ -199,18 +199,18 @@ class TestBounds:
 class TestUnpacked:
     def test_comes_in_pieces_of_bounded_size(self) -> None:
         sent = b"[]," * 1_000_000
-        pieces = list(unpacked([gzip.compress(sent)]))
+        pieces = list(decompressed([gzip.compress(sent)]))
 
         assert b"".join(pieces) == sent
         assert max(map(len, pieces)) <= PIECE_BYTES
 
     @given(st.binary(max_size=1_000), splits)
     def test_is_what_was_packed_however_it_is_split(self, sent: bytes, ends: list[int]) -> None:
-        assert b"".join(unpacked(split(gzip.compress(sent), ends))) == sent
+        assert b"".join(decompressed(split(gzip.compress(sent), ends))) == sent
 
     def test_ignores_what_follows_the_end(self) -> None:
-        assert b"".join(unpacked([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
+        assert b"".join(decompressed([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
 
     def test_refuses_what_is_no_gzip(self) -> None:
         with pytest.raises(zlib.error):
-            list(unpacked([b"plain text"]))
+            list(decompressed([b"plain text"]))

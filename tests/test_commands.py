@@ -184,7 +184,7 @@ class TestRefresh:
 
         text = refusal("octovid_refresh")
 
-        assert text.startswith("asking about 1 of 1 failed; cgt-1: no answer from the gateway")
+        assert text.startswith("asking about 1 of 1 failed; cgt-1: no response from the gateway")
         assert "refused" in text
 
     @pytest.mark.parametrize("named", [(), ("cgt-1",)], ids=["due", "named"])
@@ -196,15 +196,15 @@ class TestRefresh:
 
         text = refusal("octovid_refresh", *named)
 
-        assert text.startswith("polling is paused: the gateway answered 401")
+        assert text.startswith("polling is paused: the gateway responded with 401")
         assert 'Check OCTOVID["API_KEY"]' in text
         assert "not-the-key" not in text
 
     def test_fails_while_the_gateway_is_paused(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("cgt-1")
-        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+        pause(gateway_state(), OctovidRateLimitError("the gateway responded with 429"))
 
-        assert refusal("octovid_refresh") == "polling is paused: the gateway answered 429"
+        assert refusal("octovid_refresh") == "polling is paused: the gateway responded with 429"
         assert sandbox.query_count == 0
 
     @pytest.mark.parametrize("arguments", [(), ("cgt-1",), ("--watch",)], ids=" ".join)
@@ -365,13 +365,13 @@ class TestStatus:
         }
 
     def test_as_json_tells_problems_by_their_code(self) -> None:
-        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+        pause(gateway_state(), OctovidRateLimitError("the gateway responded with 429"))
 
         report = json.loads(self.failing("--json"))
 
         assert report["paused_until"] == "2026-04-12T16:35:15+00:00"
         assert [problem["code"] for problem in report["problems"]] == ["paused"]
-        assert "the gateway answered 429" in report["problems"][0]["message"]
+        assert "the gateway responded with 429" in report["problems"][0]["message"]
 
 
 @pytest.fixture
@@ -531,7 +531,7 @@ class TestInTheTerminal:
 
         result = manage("octovid_refresh", OCTOVID_BASE_URL=f"http://127.0.0.1:{closed_port}")
 
-        assert "cgt-1: no answer from the gateway" in one_error_line(result)
+        assert "cgt-1: no response from the gateway" in one_error_line(result)
 
     def test_a_wrong_key_is_exit_code_1_without_the_key(
         self, manage: Manage, sandbox: Sandbox
@@ -543,7 +543,7 @@ class TestInTheTerminal:
         )
 
         assert result.returncode == 1
-        assert "polling is paused: the gateway answered 401" in result.stderr
+        assert "polling is paused: the gateway responded with 401" in result.stderr
         assert "Traceback" not in result.stderr
         assert "not-the-key" not in result.stdout + result.stderr
 

@@ -113,18 +113,18 @@ class TestSchedule:
 class TestPause:
     @pytest.fixture(autouse=True)
     def paused(self, healthy_site: None) -> None:
-        pause(gateway_state(), OctovidAuthenticationError("the gateway answered 401"))
+        pause(gateway_state(), OctovidAuthenticationError("the gateway responded with 401"))
 
     def test_is_one_and_says_why_and_until_when(self) -> None:
         message = the_only_one("paused")
 
-        assert "the gateway answered 401" in message
+        assert "the gateway responded with 401" in message
         assert "16:35:15" in message
 
     def test_is_one_until_the_gateway_answers(self, clock: time_machine.Coordinates) -> None:
         clock.shift(16)
 
-        assert "the gateway answered 401" in the_only_one("paused")
+        assert "the gateway responded with 401" in the_only_one("paused")
 
         resume(gateway_state())
         assert problems() == []

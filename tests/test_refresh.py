@@ -205,7 +205,7 @@ class TestOneRowsPoison:
         assert refresh_due() == RefreshSummary(polled=1, failed=1)
 
         task.refresh_from_db()
-        assert task.last_error == "no answer from the gateway: Connection refused"
+        assert task.last_error == "no response from the gateway: Connection refused"
         assert not gateway_state().is_paused
 
 
@@ -499,7 +499,7 @@ class TestSuccessWithoutLink:
         assert time.perf_counter() - started_at < 3
         task.refresh_from_db()
         assert not task.is_finished
-        assert task.last_error == "no whole answer from the gateway within 1 s"
+        assert task.last_error == "no complete response from the gateway within 1 s"
 
 
 class TestProgress:

@@ -29,8 +29,9 @@ from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from django_q.models import Schedule
 
-from octovid_django.client import open_video, query_task
+from octovid_django.client import query_task
 from octovid_django.conf import octovid_settings
+from octovid_django.content import open_video
 from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidConnectionError, OctovidError, OctovidRedirectError
 from octovid_django.models import GatewayState, VideoTask
@@ -133,7 +134,7 @@ class TestTracebacks:
     ) -> None:
         gateway.default = responds(200, {"code": ECHO, "data": ECHO})
         monkeypatch.setattr(place, forbidden)
-        with pytest.raises(OctovidError, match="unforeseen KeyError") as raised:
+        with pytest.raises(OctovidError, match="unexpected KeyError") as raised:
             query_task("t")
 
         assert_is_clean(shown(raised.value, debug=debug))
@@ -266,7 +267,7 @@ class TestLogs:
         refresh_due()
 
         text = everything_logged()
-        assert "failed in an unforeseen way" in text
+        assert "polling met an unexpected error" in text
         assert "in forbidden" in text, "the traceback is there, but for variables"
         assert_is_clean(text)
 

@@ -140,7 +140,7 @@ class TestPoisonedRow:
         assert judge(records, TIMES).is_good
 
     def test_that_pauses_the_account_is_found(self, records: Records) -> None:
-        records.pause_reasons |= {"", "the gateway answered 403 Forbidden"}
+        records.pause_reasons |= {"", "the gateway responded with 403 Forbidden"}
 
         assert "paused the account" in judge(records, TIMES).broken[0]
 

@@ -21,7 +21,7 @@ from octovid_django.transition import Transition, after_error, after_response
 START = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4"
 DENIED = OctovidTaskNotFoundError("task_not_exist")
-BROKEN = OctovidGatewayError("the gateway answered 502 Bad Gateway")
+BROKEN = OctovidGatewayError("the gateway responded with 502 Bad Gateway")
 REFUSED = OctovidConnectionError("connection refused")
 
 
