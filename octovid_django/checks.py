@@ -184,8 +184,8 @@ def _has_time_for_run(
     shortest = min(q_timeout or q_retry, q_retry)
     if shortest < timeout + RUN_SECONDS:
         yield Error(
-            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}: too short for a polling run, '
-            f'which needs {RUN_SECONDS} seconds plus OCTOVID["TIMEOUT"] ({timeout:g})',
+            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}, too short for a polling run: '
+            f'it needs {RUN_SECONDS} seconds plus OCTOVID["TIMEOUT"] ({timeout:g})',
             hint=example,
             id="octovid_django.E008",
         )
@@ -215,7 +215,7 @@ def _schedule_runs(name: str, cluster: Mapping[str, Any]) -> Iterator[CheckMessa
         )
     if cluster.get("sync"):
         yield CheckWarning(
-            'Q_CLUSTER["sync"] is on: receivers run inside the polling run, and nothing in parallel',
+            'Q_CLUSTER["sync"] is on: receivers run inside the polling run, none in parallel',
             hint="Remove it outside of tests.",
             id="octovid_django.W005",
         )

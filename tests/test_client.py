@@ -238,17 +238,20 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "401": (
         responds(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        'the gateway responded with 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+        "the gateway responded with 401 Unauthorized: no key. "
+        'Check OCTOVID["API_KEY"] and its quota',
     ),
     "403": (
         responds(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        'the gateway responded with 403 Forbidden: no quota. Check OCTOVID["API_KEY"] and its quota',
+        "the gateway responded with 403 Forbidden: no quota. "
+        'Check OCTOVID["API_KEY"] and its quota',
     ),
     "401_string": (
         responds(401, {"error": "no key"}),
         OctovidAuthenticationError,
-        'the gateway responded with 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+        "the gateway responded with 401 Unauthorized: no key. "
+        'Check OCTOVID["API_KEY"] and its quota',
     ),
     "403_html": (
         responds(403, HTML),
@@ -262,7 +265,8 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         responds(403, "<html><title>Just a moment...</title>", cf_mitigated="challenge"),
         OctovidAuthenticationError,
         (
-            "the gateway responded with 403 Forbidden: a challenge page of the proxy in front of it, "
+            "the gateway responded with 403 Forbidden: "
+            "a challenge page of the proxy in front of it, "
             'which lets only browsers pass. Check OCTOVID["BASE_URL"], '
             "and the proxy in front of the gateway"
         ),
@@ -284,8 +288,8 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         responds(503, "<html>Checking your browser"),
         OctovidGatewayError,
         (
-            "the gateway responded with 503 Service Unavailable: a challenge page of the proxy in front "
-            "of it, which lets only browsers pass"
+            "the gateway responded with 503 Service Unavailable: "
+            "a challenge page of the proxy in front of it, which lets only browsers pass"
         ),
     ),
     "404": (
@@ -335,7 +339,8 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "redirect": (
         responds(302, Location="https://evil.example/?token=1"),
         OctovidRedirectError,
-        "the gateway responded with 302 Found, pointing at https://evil.example. The redirect was not followed",
+        "the gateway responded with 302 Found, pointing at https://evil.example. "
+        "The redirect was not followed",
     ),
     "redirect_nowhere": (
         responds(307, Location="https://[::1"),
@@ -412,7 +417,8 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "200_that_says_401": (
         responds(200, {"code": 401, "msg": "no access"}),
         OctovidAuthenticationError,
-        'the gateway responded with 401 Unauthorized: no access. Check OCTOVID["API_KEY"] and its quota',
+        "the gateway responded with 401 Unauthorized: no access. "
+        'Check OCTOVID["API_KEY"] and its quota',
     ),
     "200_that_says_429": (
         responds(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),
