@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RefreshSummary:
-    """The results of polling, in numbers of tasks."""
+    """The results of polling, in numbers of tasks; one that is polled twice counts twice."""
 
     polled: int = 0
     changed: int = 0

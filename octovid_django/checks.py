@@ -184,8 +184,8 @@ def _has_time_for_run(
     shortest = min(q_timeout or q_retry, q_retry)
     if shortest < timeout + RUN_SECONDS:
         yield Error(
-            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}, too short for a polling run: '
-            f'it needs {RUN_SECONDS} seconds plus OCTOVID["TIMEOUT"] ({timeout:g})',
+            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}, too short for a polling '
+            f'run, which needs {RUN_SECONDS} seconds plus OCTOVID["TIMEOUT"] ({timeout:g})',
             hint=example,
             id="octovid_django.E008",
         )

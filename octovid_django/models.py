@@ -417,7 +417,7 @@ class GatewayState(models.Model):
     suspects = models.CharField(max_length=255, blank=True, editable=False)
     """The last tasks that met an error whose scope may be the account; see ``suspicion``."""
     acquitted_at = models.DateTimeField(null=True, editable=False)
-    """When the last pause ended by a success. A task that is refused since before is so by itself."""
+    """When the last pause ended by a success. A task refused since before is so by itself."""
     failing_since = models.DateTimeField(
         _("no response since"), null=True, blank=True, help_text=_("to any poll")
     )

@@ -135,7 +135,7 @@ def links_in(value: _Json) -> list[str]:
 
 
 def _beginning(text: str, length: int) -> str:
-    """The first ``length`` characters, without a half of a secret, which nothing would recognise."""
+    """The first ``length`` characters, without half a secret, which nothing would recognise."""
     if len(text) <= length:
         return text
     last_word = _WORD.search(text[:length][::-1])

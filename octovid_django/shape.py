@@ -48,7 +48,7 @@ def is_wrong_path(fields: Mapping[str, Any]) -> bool:
 
 
 def account_status(fields: Mapping[str, Any]) -> int | None:
-    """Return the ``code`` of a response with 200, if it is the status of an error of the account."""
+    """Return the ``code`` of a response with 200, if it is the status of an account error."""
     parts = (fields, fields.get("error"))
     codes = [read_number(part.get("code")) for part in parts if isinstance(part, Mapping)]
     return next((int(code) for code in codes if code in _ACCOUNT_STATUSES), None)

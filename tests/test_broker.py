@@ -103,7 +103,10 @@ def test_redis_that_is_killed_is_named_in_the_status_and_not_the_cluster(
     assert site.manage("octovid_track", "cgt-1").returncode == 0
     site.python(OVERDUE)
     (overdue, undelivered) = site.status()["problems"]
-    assert "Is “manage.py qcluster” running?" in overdue["message"] + undelivered["message"]
+    assert (
+        "Is the cluster (“manage.py qcluster”) running?"
+        in overdue["message"] + undelivered["message"]
+    )
 
     server.kill()
 

@@ -238,20 +238,26 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "401": (
         responds(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        "the gateway responded with 401 Unauthorized: no key. "
-        'Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no key. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "403": (
         responds(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        "the gateway responded with 403 Forbidden: no quota. "
-        'Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 403 Forbidden: no quota. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "401_string": (
         responds(401, {"error": "no key"}),
         OctovidAuthenticationError,
-        "the gateway responded with 401 Unauthorized: no key. "
-        'Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no key. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "403_html": (
         responds(403, HTML),
@@ -339,8 +345,10 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "redirect": (
         responds(302, Location="https://evil.example/?token=1"),
         OctovidRedirectError,
-        "the gateway responded with 302 Found, pointing at https://evil.example. "
-        "The redirect was not followed",
+        (
+            "the gateway responded with 302 Found, pointing at https://evil.example. "
+            "The redirect was not followed"
+        ),
     ),
     "redirect_nowhere": (
         responds(307, Location="https://[::1"),
@@ -417,8 +425,10 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "200_that_says_401": (
         responds(200, {"code": 401, "msg": "no access"}),
         OctovidAuthenticationError,
-        "the gateway responded with 401 Unauthorized: no access. "
-        'Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no access. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "200_that_says_429": (
         responds(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),

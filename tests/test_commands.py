@@ -62,7 +62,7 @@ class TestTrack:
     def test_says_what_it_knows_already(self) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
 
-        assert run("octovid_track", "cgt-1") == "cgt-1: known, SUCCESS\n"
+        assert run("octovid_track", "cgt-1") == "cgt-1: tracked already, SUCCESS\n"
 
     def test_stores_the_metadata_of_every_task(self) -> None:
         run("octovid_track", "cgt-1", "cgt-2", "--metadata", '{"order": 7}')
@@ -81,7 +81,7 @@ class TestTrack:
         [
             ("", "at least one character"),
             ("   ", "at least one character"),
-            (LONG_ID, "has 192 characters, the gateway's have at most 191"),
+            (LONG_ID, "has 192 characters, at most 191 are allowed"),
             ("cgt 1", "'cgt 1' holds white space"),
             ("cgt\n1", "holds white space or control characters"),
             ("cgt-2,cgt-3", "holds ,"),
@@ -135,11 +135,11 @@ class TestRefresh:
 
         output = run("octovid_refresh")
 
-        assert output == "asked about 2: 1 changed, 1 ended, 0 failed\n"
+        assert output == "2 polled, 1 changed, 1 completed, 0 failed\n"
         assert VideoTask.objects.succeeded().count() == 1
 
     def test_asks_about_nothing_when_nothing_is_due(self, sandbox: Sandbox) -> None:
-        assert run("octovid_refresh") == "asked about 0: 0 changed, 0 ended, 0 failed\n"
+        assert run("octovid_refresh") == "0 polled, 0 changed, 0 completed, 0 failed\n"
         assert sandbox.query_count == 0
 
     def test_asks_about_those_that_are_named_due_or_not(self, sandbox: Sandbox) -> None:
@@ -148,7 +148,7 @@ class TestRefresh:
 
         output = run("octovid_refresh", named.task_id)
 
-        assert output == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert output == "1 polled, 1 changed, 1 completed, 0 failed\n"
         assert list(VideoTask.objects.finished()) == [named]
 
     @pytest.mark.parametrize(
@@ -166,14 +166,17 @@ class TestRefresh:
     def test_tells_how_to_track_an_unknown_task(self) -> None:
         text = refusal("octovid_refresh", "never-seen")
 
-        assert text == "not tracked: never-seen. “manage.py octovid_track never-seen” does."
+        assert (
+            text
+            == "not tracked: never-seen. To track it, run “manage.py octovid_track never-seen”."
+        )
 
     def test_fails_when_the_gateway_does_not_know_a_task(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("never-seen")
 
         text = refusal("octovid_refresh", "never-seen")
 
-        assert text.startswith("asking about 1 of 1 failed; never-seen: ")
+        assert text.startswith("1 of 1 polls failed; never-seen: ")
         assert "task_not_exist" in text
 
     def test_fails_when_nobody_is_at_the_gateways_address(
@@ -184,7 +187,7 @@ class TestRefresh:
 
         text = refusal("octovid_refresh")
 
-        assert text.startswith("asking about 1 of 1 failed; cgt-1: no response from the gateway")
+        assert text.startswith("1 of 1 polls failed; cgt-1: no response from the gateway")
         assert "refused" in text
 
     @pytest.mark.parametrize("named", [(), ("cgt-1",)], ids=["due", "named"])
@@ -303,7 +306,7 @@ class TestStatus:
     def test_of_an_empty_site(self) -> None:
         assert run("octovid_status").splitlines() == [
             "tasks: none",
-            "undelivered ends: 0",
+            "undelivered completions: 0",
             "last run at: –",
             "last response at: –",
             "paused until: –",
@@ -317,7 +320,7 @@ class TestStatus:
 
         lines = run("octovid_status").splitlines()
 
-        assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered ends: 1"]
+        assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered completions: 1"]
 
     def test_tells_the_times_of_the_gateway(self) -> None:
         state = gateway_state()
@@ -436,7 +439,7 @@ class TestInTheTerminal:
         status = manage("octovid_status", "--json", **gateway)
 
         assert (tracked.returncode, tracked.stdout) == (0, f"{task_id}: tracked\n")
-        assert refreshed.stdout == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert refreshed.stdout == "1 polled, 1 changed, 1 completed, 0 failed\n"
         assert refreshed.returncode == 0
         assert json.loads(status.stdout)["tasks"] == {"SUCCESS": 1}
         assert (status.returncode, status.stderr) == (0, "")
@@ -482,7 +485,10 @@ class TestInTheTerminal:
             finally:
                 watching.kill()
 
-        assert stdout.splitlines()[-1] == "stopped watching; the tasks go on"
+        assert (
+            stdout.splitlines()[-1]
+            == "stopped watching; polling the tasks goes on where a cluster runs"
+        )
         assert (watching.returncode, stderr) == (0, "")
 
     def test_a_status_with_problems_is_exit_code_1_and_no_error(self, manage: Manage) -> None:
@@ -581,7 +587,7 @@ class TestInTheTerminal:
         ("command", "mentioned"),
         [
             ("octovid_track", ["TASK_ID", "--metadata JSON", "JSON object like"]),
-            ("octovid_refresh", ["TASK_ID", "--watch", "until every task has ended"]),
+            ("octovid_refresh", ["TASK_ID", "--watch", "until every task has completed"]),
             ("octovid_status", ["--json", "Exit code 1"]),
             ("octovid_sandbox", ["--port PORT", "--api-key API_KEY"]),
         ],

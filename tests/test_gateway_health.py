@@ -77,20 +77,20 @@ class TestOutage:
         work(clock, 60)
 
         message = found_problems()["unreachable"]
-        assert "no response for 1 min: Connection refused" in message
+        assert "not responded for 1 min: Connection refused" in message
         assert "Check BASE_URL and the network" in message
 
         work(clock, 12 * 60)
         assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are blamed"
-        assert "no response for 13 min: Connection refused" in found_problems()["unreachable"]
+        assert "not responded for 13 min: Connection refused" in found_problems()["unreachable"]
         (line,) = lines(caplog)
-        assert line.startswith("ERROR An outage (account default), no response since 16:35")
+        assert line.startswith("ERROR Account default: outage, no response since 16:35")
 
         configure(BASE_URL=gateway.url)
         work(clock, 6 * 60)
         assert found_problems() == {}
         assert lines(caplog)[1:] == [
-            "INFO The outage is over (account default): the gateway responds again"
+            "INFO Account default: the outage is over, the gateway responds again"
         ]
 
     def test_503_is_told_with_the_status(
@@ -99,7 +99,9 @@ class TestOutage:
         gateway.default = UNAVAILABLE
         work(clock, 5 * 60)
 
-        assert "no response for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
+        assert (
+            "not responded for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
+        )
 
     def test_one_row_that_gets_502_is_none(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
@@ -173,7 +175,7 @@ class TestPause:
         VideoTask.objects.update(next_poll_at=NOW)
         assert refresh_due().polled == 3
         assert lines(caplog)[-1] == (
-            "INFO Polling resumes (account default): its key or BASE_URL was changed"
+            "INFO Account default: polling resumed, its key or BASE_URL has changed"
         )
 
     def test_fingerprint_tells_neither_key_nor_address(self, gateway: Gateway) -> None:
@@ -227,7 +229,7 @@ class TestErrors:
         work(clock, 40)
 
         message = found_problems()["errors"]
-        assert message.startswith("Most tasks meet errors, 2 of 3. t")
+        assert message.startswith("Polling most tasks fails, 2 of 3. t")
         assert "is not JSON" in message
 
     def test_of_one_task_of_three_are_its_own(
@@ -262,8 +264,8 @@ class TestStuck:
         work(clock, 4 * 60)
 
         assert found_problems() == {
-            "stuck": "1 task has not changed for long: t0, at 50 % for 8 min, where half of all "
-            "take no more than 16 s. Look at it at the gateway."
+            "stuck": "1 task may be stuck: t0 has been at 50 % for 8 min, while half of all tasks "
+            "take no more than 16 s. Check it at the gateway."
         }
 
     def test_task_of_slow_channels_is_none(
@@ -282,7 +284,7 @@ class TestStuck:
         assert found_problems() == {}
         work(clock, 10 * 60)
 
-        assert found_problems()["stuck"].startswith("3 tasks have not changed for long, one is t")
+        assert found_problems()["stuck"].startswith("3 tasks may be stuck: t")
 
     def test_task_that_an_outage_kept_from_polling_is_none(
         self, gateway: Gateway, clock: time_machine.Coordinates

@@ -167,15 +167,15 @@ class TestDelivery:
 
         message = the_only_one("abandoned")
 
-        assert message.startswith("The end of 1 task was not delivered")
-        assert "receivers kept on failing" in message
+        assert message.startswith("The delivery of 1 completion was abandoned")
+        assert "fix the receiver, then resend the signals" in message
 
     def test_that_nobody_makes_is_one(self) -> None:
         completed_task("waiting", next_delivery_at=LATE)
 
         message = the_only_one("undelivered")
 
-        assert message.startswith("The end of 1 task waits to be delivered")
+        assert message.startswith("1 completion waits to be delivered")
         assert "“manage.py qcluster”" in message
 
     def test_of_several_is_counted(self) -> None:
@@ -185,8 +185,8 @@ class TestDelivery:
 
         abandoned, undelivered = problems()
 
-        assert abandoned.message.startswith("The ends of 2 tasks were not delivered")
-        assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
+        assert abandoned.message.startswith("The delivery of 2 completions was abandoned")
+        assert undelivered.message.startswith("2 completions wait to be delivered")
 
     def test_that_will_be_tried_again_is_none(self) -> None:
         completed_task(
@@ -212,9 +212,9 @@ class TestReceivers:
 
         message = the_only_one("receivers")
 
-        assert message.startswith("The completion of 1 task was not delivered")
+        assert message.startswith("The completion of 1 task is not delivered yet")
         assert "attach_video: RuntimeError: no shelf left (twice, attempt 2 of 5" in message
-        assert "the next at 16:39:00" in message
+        assert "next at 16:39:00" in message
 
     def test_that_failed_twice_before_a_resend_begin_anew(self) -> None:
         self.failed("resent", 6, delivery_attempts_before_resend=5)
@@ -274,10 +274,10 @@ class TestDatabase:
 
         message = the_only_one("database")
         assert message.startswith(
-            "The completion of 1 task was not delivered, because the database fails: "
+            "The completion of 1 task is not delivered yet, because of the database: "
         )
         assert "attach_video: OperationalError: unable to open database file" in message
-        assert "(waiting, attempt 2 of 5; the next at 16:36:15)" in message
+        assert "(waiting, attempt 2 of 5; next at 16:36:15)" in message
         for word in ("receiver", "qcluster"):
             assert word not in message
 

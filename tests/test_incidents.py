@@ -109,10 +109,10 @@ class TestReceiverThatRaises:
         assert list(told()) == ["receivers"], "no cluster is blamed"
         line = status().splitlines()[-1]
         assert line.startswith(
-            "! The completions of 43 tasks were not delivered, their receivers failed again: "
+            "! The completions of 43 tasks are not delivered yet, their receivers failed again: "
         )
         assert "attach_video: RuntimeError: no shelf left (t" in line
-        assert ", attempt 2 of 5; the next at 16:36:" in line
+        assert ", attempt 2 of 5; next at 16:36:" in line
 
     def test_is_urgent_where_links_expire_before_the_next_attempt(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
@@ -123,10 +123,10 @@ class TestReceiverThatRaises:
 
         first, second = status().splitlines()[-2:]
         assert first.startswith(
-            "! URGENT: links expire before the next attempt to deliver their completions, of 2 "
-            "videos: first that of t"
+            "! URGENT: the links of 2 videos expire before the next attempts to deliver their "
+            "completions: first that of t"
         )
-        assert ", at 16:36:10. Mend the receiver and resend the signals" in first
+        assert ", at 16:36:10. Fix the receivers and resend the signals" in first
         assert "no shelf left" in second
 
     def test_is_told_as_abandoned_after_its_last_attempt(
@@ -137,7 +137,7 @@ class TestReceiverThatRaises:
         assert wait_for(clock, "abandoned", 30 * 60) >= 20 * 60
 
         assert list(told()) == ["abandoned"]
-        assert "The end of 1 task was not delivered" in status()
+        assert "The delivery of 1 completion was abandoned" in status()
 
 
 class TestNoCluster:
@@ -150,7 +150,7 @@ class TestNoCluster:
         assert wait_for(clock, "cluster", 120, works=False) <= 60
 
         assert status().splitlines()[-1] == (
-            "! A task waits, and no cluster has ever run: start “manage.py qcluster”."
+            "! Tasks are due, and no cluster has ever run: start “manage.py qcluster”."
         )
         ticked()
         refresh_due()
@@ -165,7 +165,8 @@ class TestNoCluster:
         wait_for(clock, "overdue", 180, works=False)
 
         assert told() == {
-            "overdue": "3 tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?"
+            "overdue": "3 tasks are overdue: they are not polled. "
+            "Is the cluster (“manage.py qcluster”) running?"
         }
 
 
@@ -202,6 +203,6 @@ class TestErrors:
 
         wait_for(clock, "errors", 120)
 
-        said = "Most tasks meet errors, 2 of 3. t"
+        said = "Polling most tasks fails, 2 of 3. t"
         assert f"! {said}" in status()
         assert said in admin_client.get(reverse(CHANGELIST)).content.decode()

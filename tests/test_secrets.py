@@ -257,7 +257,7 @@ class TestLogs:
 
         text = everything_logged()
         assert "urllib3.connectionpool" in text
-        assert "Polling pauses" in text
+        assert "polling paused" in text
         assert_is_clean(text)
 
     def test_are_clean_where_nobody_foresees_what_happens(
