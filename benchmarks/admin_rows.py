@@ -1,7 +1,7 @@
 """How the admin's pages slow down with the table: ``python -m benchmarks.admin_rows``.
 
-Each page is asked for with few rows in the table and with many, in one run; what counts is the
-ratio. The database is a new one in SQLite, or that of ``DATABASE_URL``, whose tasks are deleted.
+Each page is requested with few rows in the table and with many, in one run; what counts is the
+ratio. The database is a new SQLite file, or that of ``DATABASE_URL``, whose tasks are deleted.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from django.core.management import call_command
 PAGES = {
     "list": "",
     "page 5": "?p=5",
-    "sorted by end": "?o=-6",
+    "sorted by completion": "?o=-6",
     "sorted by id": "?o=1",
     "status: failed": "?status__exact=FAILURE",
     "link: alive": "?link=alive",
-    "delivery: given up": "?delivery=failed",
+    "delivery: abandoned": "?delivery=failed",
     "a day": "?created_at__year=2026&created_at__month=11&created_at__day=2",
     "search that finds": "?q=cgt-12",
     "search that finds nothing": "?q=nothing-like-this",
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(count: int) -> dict[str, float]:
-    """Return how many milliseconds each page takes, at best, with so many rows."""
+    """Return how many milliseconds each page takes, at best, with ``count`` rows."""
     from django.contrib.auth.models import User
     from django.test import Client
 
@@ -86,7 +86,7 @@ def best_of(call: Callable[[], object]) -> float:
 
 
 def fill(count: int) -> None:
-    """Have ``count`` tasks of the last three months, most of which have succeeded."""
+    """Create ``count`` tasks of the last three months; most of them have succeeded."""
     from django.db import connection
     from django.db.models import F
 
@@ -99,19 +99,19 @@ def fill(count: int) -> None:
     for start in range(0, count, 5_000):
         tasks = []
         for number in range(start, min(start + 5_000, count)):
-            ended_at = now - step * (count - number)
+            completed_at = now - step * (count - number)
             status = chance.choices(["SUCCESS", "FAILURE", "LOST"], [90, 9, 1])[0]
             task = VideoTask(
                 task_id=f"cgt-{number}",
                 status=status,
-                started_at=ended_at - timedelta(seconds=chance.randrange(40, 400)),
-                finished_at=ended_at,
-                completed_at=ended_at,
-                delivered_at=ended_at,
+                started_at=completed_at - timedelta(seconds=chance.randrange(40, 400)),
+                finished_at=completed_at,
+                completed_at=completed_at,
+                delivered_at=completed_at,
                 total_tokens=chance.randrange(200_000),
                 fail_reason="" if status == "SUCCESS" else "refused",
                 video_url=f"https://cdn.example/{number}.mp4" if status == "SUCCESS" else "",
-                video_url_expires_at=ended_at + timedelta(hours=12),
+                video_url_expires_at=completed_at + timedelta(hours=12),
                 payload={"number": number, "filler": "x" * 500},
                 metadata={"order": number},
             )

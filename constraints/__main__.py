@@ -1,7 +1,7 @@
-"""Write down anew what CI installs: ``newest.txt``, and for ``tox -e lowest`` ``lowest.txt``.
+"""Pin anew what CI installs: in ``newest.txt``, and for ``tox -e lowest`` in ``lowest.txt``.
 
-Each Python that is here resolves what ``setup.cfg``, ``pyproject.toml`` and ``tox.ini`` ask for; of
-a Python that is not, the pins stay as they are.
+Each installed Python resolves what ``setup.cfg``, ``pyproject.toml`` and ``tox.ini`` require. For a
+Python that is not installed, the pins stay as they are.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def find(python: str) -> str | None:
-    """Return where this Python is; a shim may be there without one."""
+    """Return the path of this Python, ``None`` where there is none (or a shim without one)."""
     command = [f"python{python}", "-c", "import sys; print(sys.executable)"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -48,7 +48,7 @@ def find(python: str) -> str | None:
 
 
 def newest_requirements() -> list[str]:
-    """Return what tox and its environments install together, but for those of one Django."""
+    """Return what tox and its environments install, without the factors for one Django."""
     tox = _tox_ini()
     build = re.search(r"^requires = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     if not build:
@@ -77,7 +77,7 @@ def _lines(value: str) -> list[str]:
 
 
 def resolve(executable: str, requirements: list[str]) -> dict[str, str]:
-    """Return the version of each package that a test environment with these has."""
+    """Return the version of each package in a test environment with these requirements."""
     pip = [sys.executable, "-m", "pip", "--python", executable]
     options = ["--quiet", "--dry-run", "--ignore-installed", "--only-binary", ":all:"]
     report = subprocess.run(
@@ -94,7 +94,7 @@ def resolve(executable: str, requirements: list[str]) -> dict[str, str]:
 
 
 def write(path: Path, pins: dict[str, dict[str, str]]) -> None:
-    """Write the pins of each Python; what is the same on all that have it needs no marker."""
+    """Write the pins; a version that is the same on every Python gets no marker."""
     pythons: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for python, versions in pins.items():
         for name, version in versions.items():

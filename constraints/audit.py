@@ -1,9 +1,9 @@
 """Known vulnerabilities in what CI installs: ``tox -e audit``.
 
 The exit code is 0 when everything was audited and nothing was found, 1 when something was found in
-what is newest, and 3 when it was not but not everything could be audited. What is found in the
-lowest versions is shown and no more: they are what the tests begin with, and nobody is bound to
-install them.
+the newest versions, and 3 when nothing was found but not everything could be audited. What is found
+in the lowest versions is printed only: they are the oldest that the tests run with, and nobody has
+to install them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TIMEOUT = 300
 
 @dataclass(frozen=True)
 class Audit:
-    """What a service knows of some packages."""
+    """What a service reports about some packages."""
 
     total: int
     audited: int
@@ -36,7 +36,7 @@ class Audit:
 
     def __str__(self) -> str:
         if not self.audited:
-            return f"NOTHING AUDITED: no service tells of these {self.total} packages"
+            return f"NOTHING AUDITED: no service reports on these {self.total} packages"
         lines = [f"{self.audited} of {self.total} packages audited"]
         if self.audited < self.total:
             lines.append(f"NOT AUDITED: {self.total - self.audited}")
@@ -58,17 +58,17 @@ def exit_code(*audits: Audit, shown: Audit) -> int:
 
 
 def audit_pins(path: Path) -> Audit:
-    """Audit what a file pins, on whatever Python."""
+    """Audit what a file pins, for all Pythons."""
     versions: dict[str, set[str]] = defaultdict(set)
     for python in PYTHONS:
         for name, version in read_pins(path, python).items():
             versions[name].add(version)
     left = [f"{name}=={version}" for name in versions for version in versions[name]]
     audit = of_pip_audit(left[:1], _pip_audit(left[:1]))
-    if not audit.audited:  # who does not tell of one need not be asked about a hundred
+    if not audit.audited:  # a service that does not know one package is not queried for a hundred
         return Audit(total=len(left), audited=0)
     results = []
-    while versions:  # a version of each package at a time, as pip-audit wants it
+    while versions:  # one version of each package at a time, as pip-audit requires
         batch = [f"{name}=={each.pop()}" for name, each in versions.items()]
         results.append(of_pip_audit(batch, _pip_audit(batch)))
         versions = {name: each for name, each in versions.items() if each}
@@ -94,7 +94,7 @@ def of_pip_audit(pins: list[str], report: dict[str, Any]) -> Audit:
         audited=len(audited),
         vulnerabilities=tuple(
             f"{each['name']} {each['version']}: {found['id']}"
-            f" (mended in {', '.join(found['fix_versions']) or 'none yet'})"
+            f" (fixed in {', '.join(found['fix_versions']) or 'none yet'})"
             for each in audited
             for found in each["vulns"]
         ),

@@ -1,4 +1,4 @@
-"""The versions that are written down beside this file."""
+"""The pinned versions, in the files beside this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def read_pins(path: Path, python: str) -> dict[str, str]:
-    """Return the version of each package on one Python."""
+    """Return the version of each package for one Python, such as ``"3.13"``."""
     lines = (line.partition("#")[0] for line in path.read_text().splitlines())
     requirements = [Requirement(line) for line in lines if line.strip()]
     return {

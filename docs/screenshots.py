@@ -1,7 +1,7 @@
 """Make the pictures in ``docs/`` anew: ``python -m docs.screenshots`` (with the extra ``test``).
 
-The example project's admin runs over a new database with a day's tasks in it, beside a sandbox
-gateway that plays the video; Chromium visits the list and the page of a task, in light and dark.
+The example project's admin runs on a new database with a month's tasks in it, beside a sandbox
+gateway that serves the video. Chromium opens the list and the page of a task, in light and dark.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from octovid_django.sandbox import Sandbox
 from tests.browser import Browser, running_browser
 from tests.processes import wait_for
 
-SIZE = (1600, 1200)
-"""Of the window, in pixels."""
+SIZES = {"list": (1440, 1100), "task": (1360, 900)}
+"""The size of each picture, in pixels."""
 DOCS = Path(__file__).resolve().parent
-REASONS = ("The prompt was refused by the channel.", "The reference image cannot be read.")
+REASONS = ("The prompt was refused by the model.", "The reference image cannot be read.")
 
 
 def main() -> None:
@@ -52,11 +52,12 @@ def main() -> None:
         for theme in ("light", "dark"):
             browser.prefer(theme)
             for name, path in pages.items():
+                browser.resize(*SIZES[name])
                 _shoot(browser, url + path, DOCS / f"{name}-{theme}.png")
 
 
 def _fill(sandbox: Sandbox) -> int:
-    """Track what is at the gateway, and remember what ended before; return the task to show."""
+    """Fill the database with past tasks, and track new ones; return the key of the one to show."""
     from octovid_django.models import VideoTask
     from octovid_django.refresh import refresh_tasks
 
@@ -64,7 +65,7 @@ def _fill(sandbox: Sandbox) -> int:
     now = datetime.now(timezone.utc)
     past = []
     for number in range(900):
-        ended_at = now - timedelta(hours=chance.triangular(1, 24 * 29, 8))
+        completed_at = now - timedelta(hours=chance.triangular(1, 24 * 29, 8))
         outcome = chance.choices(["SUCCESS", "FAILURE", "LOST"], [90, 8, 2])[0]
         took = timedelta(seconds=chance.lognormvariate(4.6, 0.5))
         past.append(
@@ -74,11 +75,11 @@ def _fill(sandbox: Sandbox) -> int:
                 progress=100 if outcome == "SUCCESS" else 30,
                 fail_reason="" if outcome == "SUCCESS" else chance.choice(REASONS),
                 total_tokens=chance.randrange(40_000, 250_000) if outcome == "SUCCESS" else None,
-                submitted_at=ended_at - took - timedelta(seconds=4),
-                started_at=ended_at - took,
-                finished_at=ended_at,
-                completed_at=ended_at,
-                delivered_at=ended_at + timedelta(seconds=1),
+                submitted_at=completed_at - took - timedelta(seconds=4),
+                started_at=completed_at - took,
+                finished_at=completed_at,
+                completed_at=completed_at,
+                delivered_at=completed_at + timedelta(seconds=1),
             )
         )
     VideoTask.objects.bulk_create(past)
@@ -94,8 +95,8 @@ def _fill(sandbox: Sandbox) -> int:
     with time_machine.travel(now - timedelta(minutes=1)):
         tasks = [VideoTask.objects.track(sandbox.create(**order)) for order in orders]
     refresh_tasks(tasks)
-    ended = VideoTask.objects.finished().filter(pk__in=[task.pk for task in tasks])
-    ended.update(delivered_at=now + timedelta(seconds=2), next_delivery_at=None)
+    completed = VideoTask.objects.finished().filter(pk__in=[task.pk for task in tasks])
+    completed.update(delivered_at=now + timedelta(seconds=2), next_delivery_at=None)
     task = tasks[0]
     finished_at = now - timedelta(minutes=2)
     VideoTask.objects.filter(pk=task.pk).update(
@@ -140,10 +141,19 @@ def _is_listening(port: int) -> bool:
 
 
 def _shoot(browser: Browser, url: str, path: Path) -> None:
-    browser.driver.set_window_size(*SIZE)
     browser.driver.get(url)
     wait_for(lambda: browser.script("return document.readyState") == "complete", 20, url)
+    if browser.script("return !!document.querySelector('video')"):
+        _play_a_second(browser)
     browser.driver.save_screenshot(str(path))
+
+
+def _play_a_second(browser: Browser) -> None:
+    """Make the player show a picture of its video; by itself it loads nothing."""
+    video = "document.querySelector('video')"
+    browser.script(f"const video = {video}; video.muted = true; video.play()")
+    wait_for(lambda: browser.script(f"return {video}.currentTime") > 1, 20, "the video")
+    browser.script(f"{video}.pause()")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A key for development that nobody else knows."""
+"""A ``SECRET_KEY`` for development, made on this machine and kept in a file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from tempfile import NamedTemporaryFile
 
 
 def kept_secret_key(path: Path) -> str:
-    """Return the key in ``path``; the first that asks makes it, readable by its owner only.
+    """Return the key in ``path``; the first call creates it, readable by its owner only.
 
-    All processes of a site share it: what one signs, sessions and messages of django-q2, the others
-    read.
+    All processes of a site share it: what one of them signs (sessions, django-q2's messages), the
+    others must read.
+
+    Args:
+        path: The file of the key, in a directory that exists.
     """
     if not path.exists():
         with NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:

@@ -1,9 +1,10 @@
-"""A small site that orders videos. Everything that differs between machines is in the environment.
+"""A small site that orders videos. What differs between machines is read from the environment.
 
-``OCTOVID_API_KEY``, ``OCTOVID_BASE_URL``, ``DATABASE_URL`` (SQLite by default), ``REDIS_URL``
-(django-q2 then works over Redis, otherwise over the database), ``DEBUG``, ``ALLOWED_HOSTS``,
-``SECRET_KEY`` (in development one is made, and kept in ``.secret_key``); a file ``.env`` beside
-``manage.py`` is read too.
+The variables are ``OCTOVID_API_KEY``, ``OCTOVID_BASE_URL``, ``OCTOVID_POLL_INTERVAL`` (seconds),
+``DATABASE_URL`` (SQLite by default), ``REDIS_URL`` (django-q2's broker; by default it is the
+database), ``Q_WORKERS``, ``Q_LOG_LEVEL``, ``DEBUG``, ``ALLOWED_HOSTS`` and ``SECRET_KEY`` (in
+development one is made, and kept in ``.secret_key``). A file ``.env`` beside ``manage.py`` is read
+too.
 """
 
 from pathlib import Path

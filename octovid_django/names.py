@@ -12,7 +12,9 @@ from octovid_django.values import Json
 
 _MAX_NAME = 100
 _MAX_NAMES = 1_000
-_MAX_TEXT = 64 * 1024
+_MAX_TEXT = 16 * 1024
+_MAX_PARTS = 500
+"""The most values of JSON within a string, which ``body`` does not count."""
 
 _BOX_WORDS = (
     *("content", "data", "output", "result", "creation", "video", "generation", "response"),
@@ -20,9 +22,9 @@ _BOX_WORDS = (
     *("task", "json", "base", "resp"),
 )
 """The names of boxes consist of these words alone, the likeliest first; so no input is a box."""
-_LINK_WORDS = ("result", "video", "output", "content", "download")
-"""The words before "url" or "uri", the best first: a result may be an enhanced version of the
-upstream's video."""
+_LINK_WORDS = ("result", "video", "", "output", "content", "download")
+"""The words before "url" or "uri", or none, the best first: a result may be an enhanced video."""
+LINK_RANKS = len(_LINK_WORDS)
 
 
 @lru_cache(maxsize=1024)
@@ -45,6 +47,8 @@ def opened(value: Json) -> Json:
     """Return the JSON object that a string holds; any other value unchanged."""
     if not isinstance(value, str) or not value.startswith("{") or len(value) > _MAX_TEXT:
         return value
+    if sum(map(value.count, "[{,")) > _MAX_PARTS:
+        return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -62,13 +66,8 @@ def box_names(fields: Mapping[str, Json]) -> list[str]:
 
 def link_rank(name: str) -> int:
     """Return the rank of a link by its name, 0 for the best; -1 where it is not one to a video."""
-    *words, last = _words(name) or ("",)
-    if last not in ("url", "uri"):
-        return -1
-    return _rank(tuple(words), _LINK_WORDS) if words else len(_LINK_WORDS)
-
-
-LINK_RANKS = len(_LINK_WORDS) + 1
+    *words, last = _words(name)
+    return _rank(tuple(words) or ("",), _LINK_WORDS) if last in ("url", "uri") else -1
 
 
 def _rank(words: tuple[str, ...], known: tuple[str, ...]) -> int:

@@ -1,4 +1,4 @@
-"""What an error response means: which exception, and with which scope (docs/gateway.md, 3)."""
+"""What an error response means: an exception, and its scope (docs/gateway.md, section 3)."""
 
 from __future__ import annotations
 

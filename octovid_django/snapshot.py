@@ -183,7 +183,8 @@ def _layers(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """The tasks in a response without their envelopes, the gateway's before its upstream's."""
     layer = response
     for depth in range(MAX_NESTING):
-        task = next(iter(_dicts(layer, "task")), None)
+        boxed = [] if "task_id" in layer else _dicts(layer, "task")
+        task = next(filter(_has_task_status, boxed), None)
         is_envelope = task is not None or _is_envelope(layer, is_outermost=depth == 0)
         if not is_envelope:
             yield layer

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -56,6 +57,10 @@ class Demo:
         except requests.ConnectionError:
             return False
 
+    def is_listening(self) -> bool:
+        with closing(socket.socket()) as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
     def group(self) -> int:
         """The process group of its children."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -86,6 +91,23 @@ def test_no_child_outlives_it_however_it_ends(demo: Demo, how: int, code: int) -
     if how == signal.SIGINT:
         assert "Traceback" not in demo.output.read_text()
         assert "stopped" in demo.output.read_text()
+
+
+def test_signal_that_comes_while_the_database_is_locked_ends_it_all_the_same(
+    demo: Demo, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3", isolation_level=None)) as database:
+        ends_at = time.monotonic() + 60
+        while not demo.is_listening():  # it orders and writes as soon as it sees the same
+            assert demo.process.poll() is None, demo.output.read_text()
+            assert time.monotonic() < ends_at
+            time.sleep(0.005)
+        database.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: "admin: http" in demo.output.read_text(), 30, demo.output.read_text)
+
+        demo.process.send_signal(signal.SIGTERM)
+
+        assert demo.process.wait(15) == 0, "SQLite waits for 20 s"
 
 
 def test_shows_where_the_admin_is(demo: Demo) -> None:

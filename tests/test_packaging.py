@@ -1,4 +1,4 @@
-"""What the distributions hold; ``tox -e packaging`` builds them and says where they are."""
+"""What the wheel holds; ``tox -e packaging`` builds it and passes its directory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def wheel(request: pytest.FixtureRequest) -> ZipFile:
     wheel_dir = request.config.getoption("--wheel-dir")
     if not wheel_dir:
-        pytest.skip("--wheel-dir is not given: tox -e packaging builds a wheel and gives it")
+        pytest.skip("--wheel-dir is missing: tox -e packaging builds a wheel and passes it")
     (path,) = Path(wheel_dir).glob("*.whl")
     return ZipFile(path)
 
 
-def test_the_wheel_is_the_package_and_nothing_else(wheel: ZipFile) -> None:
+def test_wheel_holds_exactly_the_package(wheel: ZipFile) -> None:
     package = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "octovid_django").rglob("*")
@@ -32,7 +32,7 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel: ZipFile) -> None:
     assert "octovid_django/migrations/0001_initial.py" in packed
 
 
-def test_the_wheel_requires_four_packages_only(wheel: ZipFile) -> None:
+def test_wheel_requires_exactly_four_packages(wheel: ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     lines = wheel.read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist") and "extra" not in line]

@@ -1,8 +1,9 @@
-"""Child processes that cannot outlive the process that started them, however it ends.
+"""Child processes that cannot outlive the process that started them, however that one exits.
 
-``Keeper`` runs this module as a process of its own, the leader of a process group. That one
-starts the commands in its group and waits for the end of its standard input, a pipe that the
-operating system closes when the starter is gone, killed included. Then it ends the whole group.
+``Keeper`` runs this module as a process of its own, the leader of a process group. That process
+starts the commands in its group and waits until its standard input is closed: it is a pipe, which
+the operating system closes when the starter is gone, also when it was killed. Then it stops the
+whole group.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Keeper:
 
     Args:
         commands: What to run, by the name of its log file.
-        env: Their environment.
-        log_dir: Where their output goes, a file for each.
+        env: The environment of the commands.
+        log_dir: The directory for their output, one file each.
     """
 
     def __init__(
@@ -60,13 +61,15 @@ class Keeper:
     ) -> None:
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.wait()
-        with suppress(ProcessLookupError):  # somebody may have killed it alone
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(2 * GRACE_SECONDS)
+        with suppress(ProcessLookupError):  # it may have been killed, or stopped, alone
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def keep(log_dir: Path, commands: Mapping[str, Command]) -> None:
-    """Run ``commands`` until standard input ends or one of them does; then end the group."""
+    """Run ``commands`` until standard input is closed or one of them exits; then stop the group."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # SIG_IGN would be inherited
     children = []
     for name, command in commands.items():
@@ -78,7 +81,7 @@ def keep(log_dir: Path, commands: Mapping[str, Command]) -> None:
             )
     while all(child.poll() is None for child in children):
         is_readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
-        if is_readable:  # nobody writes to it: it has ended
+        if is_readable:  # nobody writes to it, so it was closed
             break
     os.killpg(0, signal.SIGTERM)
     ends_at = time.monotonic() + GRACE_SECONDS

@@ -4,7 +4,7 @@ from octovid_django.models import VideoTask
 
 
 class ReceivedSignal(models.Model):
-    """What the site was told of a task: a real one would attach the video, or mail the customer."""
+    """A signal that a receiver got. A real site would attach the video, or mail the customer."""
 
     task = models.ForeignKey(VideoTask, on_delete=models.CASCADE, related_name="received_signals")
     signal = models.CharField(max_length=32)

@@ -1,7 +1,8 @@
 """A database that the demo may fill, with a superuser whose password everybody knows.
 
-It is the demo's own: without a table when the demo first met it, and marked since. On a server it
-must also be at this machine, and the site in development. Nothing is written before that is known.
+It is the demo's own: it had no table when the demo first used it, and is marked since. On a server
+it must also be on this machine, and the site in development. Nothing is written before that is
+sure.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def claim_database() -> None:
     """Make the database the demo's own.
 
     Raises:
-        CommandError: It is somebody else's, or may be; nothing was written.
+        CommandError: It belongs to others, or may; nothing was written.
     """
     database = settings.DATABASES["default"]
     is_file = database["ENGINE"] == "django.db.backends.sqlite3"
@@ -41,16 +42,16 @@ def claim_database() -> None:
 
 def _refusal(reason: str) -> CommandError:
     return CommandError(
-        f"The demo makes a superuser with a known password, so it wants a database of its own: "
-        f"{reason}. Let DATABASE_URL name a file that does not exist yet, such as "
-        f"sqlite:///demo.sqlite3; or, with DEBUG, an empty database on this machine."
+        f"The demo makes a superuser with a known password, so it needs a database of its own: "
+        f"{reason}. Set DATABASE_URL to a file that does not exist yet, such as "
+        f"sqlite:///demo.sqlite3; or, with DEBUG, to an empty database on this machine."
     )
 
 
 def _tables_of_file(name: str) -> list[str]:
-    """Read the file by ourselves: Django's connection would change its journal mode."""
+    """Read the file without Django, whose connection would change its journal mode."""
     if name == ":memory:" or name.startswith("file:"):
-        raise _refusal("several processes must find this one by its path")
+        raise _refusal("this one is in memory, and several processes must share it")
     path = Path(name).absolute()
     if not path.exists():
         return []
@@ -79,7 +80,7 @@ def _tables_of_server(database: dict[str, Any]) -> list[str]:
 
 
 def _is_here(host: str) -> bool:
-    """Whether this is a socket's path or the loopback interface, whatever its name resembles."""
+    """Whether a host is a socket's path or the loopback interface, and not a name like one."""
     if host == "localhost" or Path(host).is_absolute():
         return True
     try:
@@ -89,7 +90,7 @@ def _is_here(host: str) -> bool:
 
 
 def _peer() -> str:
-    """Where the connection leads, whatever settings and the environment of the driver say."""
+    """The host that the connection leads to, whatever settings and driver environment say."""
     driver: Any = connection.connection
     if connection.vendor == "mysql":
         # "127.0.0.1 via TCP/IP" of mysqlclient, "socket 127.0.0.1:3306" of PyMySQL, or

@@ -1,4 +1,4 @@
-"""Receivers as a site has them. They bear being called twice for the same end."""
+"""Receivers as a site has them. They are idempotent: a completion may be delivered twice."""
 
 from typing import Any
 

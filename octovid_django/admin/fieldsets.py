@@ -11,7 +11,7 @@ from octovid_django.models import VideoTask
 
 ERRORS = ("fail_reason", "last_error", "delivery_error")
 
-FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
+FIELDSETS: Any = (
     (
         None,
         {

@@ -80,6 +80,7 @@ class TrackForm(forms.Form):
     metadata = MetadataField(
         label=_("Metadata"),
         widget=AdminTextareaWidget,
+        initial=dict,
         required=False,
         help_text=_('Of each of these tasks, a JSON object like {"product": 7}.'),
     )

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from django.db.models import QuerySet
 
 from example_project.gallery.keeper import Keeper
@@ -38,7 +40,7 @@ ORDERS: list[dict[str, Any]] = [
     {"run_seconds": 8, "outcome": "FAILURE", "fail_reason": "The prompt was refused."},
     {"run_seconds": 10, "ratio": "9:16"},
     {"run_seconds": 12},
-    {"run_seconds": 14, "outcome": "FAILURE", "fail_reason": "The channel ran out of memory."},
+    {"run_seconds": 14, "outcome": "FAILURE", "fail_reason": "The model ran out of memory."},
     {"run_seconds": 16, "ratio": "1:1"},
     {"run_seconds": 20},
 ]
@@ -47,7 +49,7 @@ ORDERS: list[dict[str, Any]] = [
 class Command(BaseCommand):
     help = (
         "Show the app at work: a sandbox gateway, a qcluster and the admin as child processes, "
-        "and video tasks that come to their ends. Ctrl-C stops everything."
+        "and video tasks that complete within seconds. Ctrl-C stops everything."
     )
     requires_system_checks = ()  # the demo brings its own key
 
@@ -56,16 +58,20 @@ class Command(BaseCommand):
             "--once",
             action="store_true",
             help=(
-                "end by itself: exit code 0 when every task has ended and every signal was "
-                f"received, 1 when that takes more than {ONCE_SECONDS} seconds"
+                "exit by itself: with code 0 when every task has completed and every signal was "
+                f"received, with 1 when that takes more than {ONCE_SECONDS} seconds"
             ),
         )
         parser.add_argument(
-            "--port", type=int, default=8000, help="of the admin; another one where it is taken"
+            "--port",
+            type=int,
+            default=8000,
+            help="of the admin (default: %(default)s); another one if it is in use",
         )
 
     def handle(self, *, once: bool, port: int, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         ends_at = time.monotonic() + ONCE_SECONDS if once else float("inf")
         try:
             with ExitStack() as stack:
@@ -91,25 +97,25 @@ class Command(BaseCommand):
         admin_url = f"http://{HOST}:{web_port}/admin/octovid_django/videotask/"
         self.stdout.write(f"admin: {admin_url}  (login: {LOGIN}, password: {LOGIN})")
         self.stdout.flush()
-        tasks = _order(gateway_url)
-        wake("octovid_django.tasks.refresh_due")  # the schedule's first turn comes in 30 s
+        _in_a_thread(lambda: _order(gateway_url))
+        tasks = VideoTask.objects.filter(metadata__demo=True).order_by("pk")
         with task_view(self.stdout) as show:
             while not _is_done(tasks):
                 show(tasks.all())
                 if time.monotonic() >= ends_at or not keeper.is_running:
                     break
-                time.sleep(0.5)
+                _sleep(0.5)
             show(tasks.all())
 
         self._report(tasks)
         if not _is_done(tasks):
-            raise CommandError(f"not everything has come to its end\n{_logs(log_dir)}")
+            raise CommandError(f"not every task has completed and been delivered\n{_logs(log_dir)}")
         if not once:
             self.stdout.write(f"Watch the videos: {admin_url}  Ctrl-C stops everything.")
             self.stdout.flush()
             while keeper.is_running:
-                time.sleep(0.5)
-            raise CommandError(f"a child process has ended\n{_logs(log_dir)}")
+                _sleep(0.5)
+            raise CommandError(f"a child process has exited\n{_logs(log_dir)}")
 
     def _report(self, tasks: QuerySet[VideoTask]) -> None:
         rows = [("task", "status", "signals received", "link")]
@@ -149,10 +155,10 @@ def _start(log_dir: Path, gateway_url: str, gateway_port: int, web_port: int) ->
     )
 
 
-def _order(gateway_url: str) -> QuerySet[VideoTask]:
-    """Create the tasks at the gateway, as a site does, and track them."""
+def _order(gateway_url: str) -> None:
+    """Order the videos at the gateway, as a site does, track the tasks, and wake a worker up."""
     for number, order in enumerate(ORDERS, start=1):
-        answer = requests.post(
+        response = requests.post(
             f"{gateway_url}/v1/video/generations",
             json={
                 "model": "sandbox-video",
@@ -162,9 +168,47 @@ def _order(gateway_url: str) -> QuerySet[VideoTask]:
             headers={"Authorization": f"Bearer {API_KEY}"},
             timeout=10,
         )
-        answer.raise_for_status()
-        VideoTask.objects.track(answer.json()["task_id"], metadata={"demo": True, "order": number})
-    return VideoTask.objects.filter(metadata__demo=True).order_by("pk")
+        response.raise_for_status()
+        task_id = response.json()["task_id"]
+        VideoTask.objects.track(task_id, metadata={"demo": True, "order": number})
+    wake("octovid_django.tasks.refresh_due")  # the schedule's first run comes after 30 s
+
+
+# Signals of the operating system. One may come at any moment, and stops the demo in seconds.
+
+_is_interrupted = threading.Event()
+
+
+def _interrupt(*_: object) -> None:
+    _is_interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _sleep(seconds: float) -> None:
+    """Sleep; also notice a signal whose exception was lost, as it is in a weakref's callback."""
+    if _is_interrupted.is_set():
+        raise KeyboardInterrupt
+    time.sleep(seconds)
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    """Run what writes to the database: a thread that waits for SQLite's lock sees no signal."""
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        _sleep(0.1)
+    if errors:
+        raise errors[0]
 
 
 def _is_done(tasks: QuerySet[VideoTask]) -> bool:
@@ -172,8 +216,8 @@ def _is_done(tasks: QuerySet[VideoTask]) -> bool:
 
 
 def _expected_signals(task: VideoTask) -> set[str]:
-    end = "video_succeeded" if task.status == TaskStatus.SUCCESS else "video_failed"
-    return {end, "video_completed"}
+    outcome = "video_succeeded" if task.status == TaskStatus.SUCCESS else "video_failed"
+    return {outcome, "video_completed"}
 
 
 def _received_signals(task: VideoTask) -> set[str]:
@@ -202,7 +246,7 @@ def _wait_for(condition: Callable[[], bool], keeper: Keeper, log_dir: Path) -> N
     while not condition():
         if not keeper.is_running or time.monotonic() >= ends_at:
             raise CommandError(f"a child process did not start\n{_logs(log_dir)}")
-        time.sleep(0.1)
+        _sleep(0.1)
 
 
 def _logs(log_dir: Path) -> str:
