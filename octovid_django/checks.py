@@ -1,6 +1,6 @@
 """System checks of the settings ``OCTOVID`` and ``Q_CLUSTER``, under a tag of their own.
 
-``manage.py check --tag octovid_django`` runs these alone. Each says what is wrong and what to write
+``manage.py check --tag octovid_django`` runs these alone. Each message has a hint: what to write
 instead.
 """
 

@@ -203,6 +203,6 @@ class TestTaskErrors:
 
         wait_for(clock, "errors", 120)
 
-        text = "Most tasks meet errors, 2 of 3. t"
+        text = "Polling most tasks fails, 2 of 3. t"
         assert f"! {text}" in status()
         assert text in admin_client.get(reverse(CHANGELIST)).content.decode()
