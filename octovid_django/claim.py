@@ -22,7 +22,7 @@ LEASE_SLACK = 15.0
 
 
 def _lease(seconds: float) -> datetime:
-    """When the lease of a batch expires that starts requests for ``seconds``; unique to the batch."""
+    """When the lease of a batch expires that starts requests for ``seconds``; no other is equal."""
     length = seconds + octovid_settings.TIMEOUT + LEASE_SLACK
     return timezone.now() + timedelta(seconds=length + random.random())  # noqa: S311
 

@@ -199,7 +199,7 @@ class TestTaskErrors:
 
         bad.refresh_from_db()
         good.refresh_from_db()
-        assert bad.last_error == "the answer cannot be stored: no squares"
+        assert bad.last_error == "the response cannot be stored: no squares"
         assert (good.ratio, good.last_error) == ("16:9", "")
 
     def test_unreachable_gateway_does_not_pause_account(
@@ -222,7 +222,7 @@ class TestAccountErrors:
             (WRONG_KEY, "401"),
             (TOO_MANY, "429"),
             (responds(402), "402"),
-            (responds(200, "<!doctype html>", Content_Type="text/html"), "200 with a page"),
+            (responds(200, "<!doctype html>", Content_Type="text/html"), "200 and a page"),
             (responds(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
         ],
     )
@@ -440,7 +440,7 @@ class TestSuccessWithoutLink:
         gateway.behaviours["content"] = behaviour
         task = refresh(60)
         assert (task.is_finished, task.error_count) == (False, 1)
-        assert "when asked for the video" in task.last_error
+        assert "in place of the video" in task.last_error
         assert not gateway_state().is_paused, "the polling of tasks goes on"
 
         gateway.behaviours["content"] = VIDEO

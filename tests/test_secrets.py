@@ -288,7 +288,7 @@ class TestLogs:
             refresh_due()
 
         text = everything_logged()
-        assert "Task success: the answer cannot be stored: DETAIL: Failing row" in text
+        assert "Task success: the response cannot be stored: DETAIL: Failing row" in text
         assert_is_clean(text)
 
     def test_mail_to_admins_holds_no_secret(
