@@ -1,4 +1,7 @@
-"""What polls have told, written to the rows: the only writer of what the gateway reports."""
+"""Polling, last step: write what polls brought to the rows of the tasks.
+
+No other module writes what the gateway reports.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RefreshSummary:
-    """What came of a refresh, in numbers of tasks."""
+    """The results of polling, in numbers of tasks; one that is polled twice counts twice."""
 
     polled: int = 0
     changed: int = 0
-    """Their status or progress is another now."""
+    """Status or progress changed."""
     completed: int = 0
-    """They have ended by this refresh."""
+    """A final status was reached."""
     failed: int = 0
-    """Asking about them failed; ``last_error`` or the pause's reason tells why."""
+    """The poll met an error; ``last_error`` or the reason of the pause says which."""
 
     def __add__(self, other: RefreshSummary) -> RefreshSummary:
         return RefreshSummary(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 def apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) -> RefreshSummary:
-    """Write what came of polling ``task`` by ``now``, and notify whom it concerns."""
+    """Write the outcome of one poll to the row of its task.
+
+    Args:
+        task: As it was claimed; it gets the values that are written.
+        outcome: What the poll brought.
+        now: When, in UTC.
+    """
     if isinstance(outcome, OctovidError):
         return write(task, after_error(task, outcome, now), has_failed=True)
     try:
@@ -49,12 +58,21 @@ def apply(task: VideoTask, outcome: TaskSnapshot | OctovidError, now: datetime) 
     except (DatabaseError, ArithmeticError, TypeError, ValueError) as error:
         # No traceback: databases quote what they refuse, links included.
         links = (*task.known_links(), outcome.video_url, *links_in(outcome.payload))
-        refusal = OctovidResponseError(one_line(f"the answer cannot be stored: {error}", links))
+        refusal = OctovidResponseError(one_line(f"the response cannot be stored: {error}", links))
         logger.error("Task %s: %s", task.task_id, refusal)
         return write(task, after_error(task, refusal, now), has_failed=True)
 
 
 def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) -> RefreshSummary:
+    """Write a transition to the row of ``task``, if this worker still owns the row.
+
+    A completion is delivered, and a change notified, after the commit.
+
+    Args:
+        task: As it was claimed; it gets the values that are written.
+        transition: What the row becomes.
+        has_failed: Whether the poll met an error.
+    """
     previous_status, previous_progress = TaskStatus(task.status), task.progress
     fields = transition.fields
     is_completion = transition.is_completion
@@ -67,13 +85,13 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
         rows = rows.exclude(status__in=STICKY_STATUSES)
     with transaction.atomic(using=rows.db):
         is_mine = rows.update(**fields) == 1
-    if not is_mine:  # deleted, or another worker's by now: that one knows better
+    if not is_mine:  # deleted, or another worker has written it since, with newer values
         return RefreshSummary(polled=1, failed=int(has_failed))
     for name, value in fields.items():
         setattr(task, name, value)
     is_changed = (task.status, task.progress) != (previous_status, previous_progress)
     if is_completion:
-        transaction.on_commit(partial(request_delivery, task.pk), using=rows.db)
+        transaction.on_commit(partial(_announce_completion, task), using=rows.db)
     elif is_changed:
         transaction.on_commit(
             partial(
@@ -89,13 +107,18 @@ def write(task: VideoTask, transition: Transition, *, has_failed: bool = False) 
     )
 
 
+def _announce_completion(task: VideoTask) -> None:
+    logger.info("Task %s completed: %s", task.task_id, task.status)
+    request_delivery(task.pk)
+
+
 def _notify_progress(task: VideoTask, previous_status: TaskStatus, previous_progress: int) -> None:
     links = task.known_links()
     try:
         video_progressed.notify(
             task, previous_status=previous_status, previous_progress=previous_progress
         )
-    except TimeoutException:  # django-q2's: all that runs ends
+    except TimeoutException:  # django-q2's: the worker's time is up
         raise
     except SystemExit as error:
         log_failure(task, error, links)

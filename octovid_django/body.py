@@ -1,8 +1,8 @@
-"""What the body of a response may cost, bounded before anything is built from it.
+"""The body of a response, with a bound for what it may cost before anything is built from it.
 
 A few kilobytes on the wire can be megabytes of JSON, and a megabyte of JSON can be a hundred of
-Python's objects. So a body is unpacked piece by piece, and each piece passes an ``Outline``, which
-keeps of long strings only how they begin, and counts what ``json.loads`` would have to build.
+Python's objects. So a body is decompressed piece by piece, and each piece passes an ``Outline``,
+which keeps only the beginning of long strings, and counts what ``json.loads`` would have to build.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from octovid_django.exceptions import OctovidResponseError
 from octovid_django.pages import is_page
 from octovid_django.redaction import redact_keys
 
-PACKING = "gzip"
-"""It makes a thousand bytes of one at most; others, or one in another, know no such bound."""
+ENCODING = "gzip"
+"""The only ``Content-Encoding`` accepted. gzip makes at most a thousand bytes of one; other
+encodings, and nested ones, have no such bound."""
 PIECE_BYTES = 16 * 1024
 LONG_STRING = 64 * 1024
-"""Bytes of a string as it is sent. A longer one is kept in part: it is no link (``MAX_LINK``), and
-too long for a payload."""
+"""Bytes of a string as sent. Of a longer one only the beginning is kept: it is no link
+(``MAX_LINK``), and too long for a payload."""
 KEPT_OF_LONG = 8 * 1024
 MAX_TEXT = 512 * 1024
-"""Bytes that are kept of a body."""
+"""The most bytes that are kept of a body."""
 MAX_PARTS = 30_000
-"""Strings (names too), arrays, objects and commas; a response has a hundred or so."""
+"""The most strings (names too), arrays, objects and commas; a response has about a hundred."""
 MAX_NESTING = 100
 
 _CUT = rb" \u2026"
-"""Stands for the rest of a long string. With its blank, what is left is no link."""
+"""Stands for the rest of a long string. Its blank keeps what is left from being a link."""
 _QUOTE, _BACKSLASH = b'"', b"\\"
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-"""What goes on in a string: up to its end, or to a backslash whose other half is yet to come."""
+"""The rest of a string: up to its end, or to a backslash whose other half is yet to come."""
 _UNITS = re.compile(rb"(?:[^\\]+|(\\u[dD][89abAB]..)|\\u....|\\[^u])*", re.DOTALL)
 """The whole escapes in the beginning of a string; the group is half of a surrogate pair."""
 _LAST_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]*\Z")
@@ -43,30 +44,35 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class TooMuch(Exception):  # noqa: N818  it is no error of ours
-    """``json.loads`` should not build this; the text says why, as the end of a sentence."""
+    """``json.loads`` must not build this; the text says why, as the end of a sentence."""
 
 
 def read_body(response: Response) -> bytes:
-    """Return the body, as much of it as matters; of an error that is too much, nothing.
+    """Return the body, without the rest of long strings; of an error that is too large, nothing.
+
+    Args:
+        response: Open, and not read yet.
 
     Raises:
-        OctovidResponseError: It is larger than ``MAX_RESPONSE_BYTES``, or what ``TooMuch`` says, or
-            packed in a way that nobody asked for.
+        OctovidResponseError: It is larger than ``MAX_RESPONSE_BYTES``, has too many values, is
+            nested too deeply, or has a ``Content-Encoding`` that was not requested.
         urllib3.exceptions.HTTPError: It broke off, or did not come in time.
-        zlib.error: It cannot be unpacked.
+        zlib.error: It cannot be decompressed.
     """
-    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if packing not in ("identity", PACKING):
-        raise OctovidResponseError("the gateway's answer is packed in a way that nobody asked for")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", ENCODING):
+        raise OctovidResponseError(
+            "the gateway's response has a Content-Encoding that was not requested"
+        )
     pieces = _limited(_pieces(response))
     outline = Outline()
     try:
-        for piece in _limited(unpacked(pieces)) if packing == PACKING else pieces:
+        for piece in _limited(decompressed(pieces)) if encoding == ENCODING else pieces:
             outline.feed(piece)
     except TooMuch as error:
         if 200 <= response.status_code < 300 and not is_page(response.headers, b""):
             raise OctovidResponseError(f"the gateway's response {error}") from None
-        return b""  # the status says enough
+        return b""  # the status suffices
     return outline.close()
 
 
@@ -83,38 +89,38 @@ def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise OctovidResponseError(f"the gateway's answer is larger than {limit} bytes")
+            raise OctovidResponseError(f"the gateway's response is larger than {limit} bytes")
         yield piece
 
 
-def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip, into pieces of at most ``PIECE_BYTES``. What follows its end is ignored.
+def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress gzip, into pieces of at most ``PIECE_BYTES``. What follows its end is ignored.
 
     Raises:
-        zlib.error: It is no gzip.
+        zlib.error: It is not gzip.
     """
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    for packed in pieces:
-        rest = packed
-        while rest and not unpacker.eof:
-            yield unpacker.decompress(rest, PIECE_BYTES)
-            rest = unpacker.unconsumed_tail
-    yield unpacker.flush()
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    for piece in pieces:
+        rest = piece
+        while rest and not decompressor.eof:
+            yield decompressor.decompress(rest, PIECE_BYTES)
+            rest = decompressor.unconsumed_tail
+    yield decompressor.flush()
 
 
 class Outline:
-    """JSON as it comes, in pieces that may end anywhere: what is kept of it, and how much it is.
+    """JSON as it comes, in pieces that may end anywhere: what is kept of it, and its size.
 
-    What is no JSON passes too, and is ``json.loads``'s to refuse.
+    What is not JSON passes too: ``json.loads`` refuses it.
     """
 
     def __init__(self) -> None:
         self._kept = bytearray()
         self._rest = b""
-        """The first half of an escape."""
+        """The first half of an escape, at the end of the last piece."""
         self._is_in_string = False
         self._start = 0
-        """Where in what is kept that string begins."""
+        """Where in ``_kept`` that string begins."""
         self._is_cut = False
         self._parts = 0
         self._nesting = 0
@@ -123,7 +129,7 @@ class Outline:
         """Take the next piece.
 
         Raises:
-            TooMuch: Nothing more needs to come.
+            TooMuch: The JSON exceeds a bound; feed it no more.
         """
         piece = self._rest + piece
         self._rest = b""
@@ -132,7 +138,7 @@ class Outline:
             at = self._inside(piece, at) if self._is_in_string else self._outside(piece, at)
 
     def close(self) -> bytes:
-        """Return what is kept; nothing more comes."""
+        """Return what is kept, once the last piece has been fed."""
         return bytes(self._kept + self._rest)
 
     def _outside(self, piece: bytes, at: int) -> int:
@@ -170,10 +176,10 @@ class Outline:
         return len(piece)
 
     def _cut(self) -> None:
-        """Keep the beginning of the string, as far as nothing is torn there."""
+        """Keep only the beginning of the string, and no half of a character or an escape."""
         known = self._kept[self._start : self._start + LONG_STRING]
         redacted = redact_keys(known.decode("utf-8", "surrogateescape"))
-        # Nobody would recognise a key by its first half, with which the end may begin.
+        # The end may be the first half of a key, which nothing would recognise and redact.
         without_end = redacted.encode("utf-8", "surrogateescape")[:-KEPT_OF_LONG]
         beginning = without_end[:KEPT_OF_LONG]
         if units := _UNITS.match(beginning):

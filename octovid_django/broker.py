@@ -1,4 +1,4 @@
-"""Whether django-q2's broker can be reached, told in bounded time."""
+"""Whether django-q2's broker can be reached, found out in bounded time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from django_q.conf import Conf
 from octovid_django.redaction import one_line
 
 SECONDS = 2.0
-"""How long a broker has for its response."""
+"""How long the broker has to respond to a ping."""
 
-_is_asking = threading.Lock()
+_ping_lock = threading.Lock()
 
 
 def broker_error() -> str | None:
-    """Return in one line why the broker cannot be reached, ``None`` where it can.
+    """Ping the broker, and return its error.
 
-    Brokers know no deadline: one that hangs is left to its own thread, and never asked twice at
-    once. The ORM broker is a database that whoever asks has reached already.
+    Clients of brokers have no deadline: a ping that hangs is left to its own thread, and no
+    second one is sent meanwhile. The ORM broker needs no ping: it is the database.
+
+    Returns:
+        One line; ``None`` where the broker can be reached.
     """
     if Conf.ORM:
         return None
@@ -31,12 +34,12 @@ def broker_error() -> str | None:
         except Exception as error:  # noqa: BLE001  each broker has its own
             errors.append(one_line(str(error)) or type(error).__name__)
         finally:
-            _is_asking.release()
+            _ping_lock.release()
 
-    silent = f"no response within {SECONDS:g} s"
-    if not _is_asking.acquire(timeout=SECONDS):
-        return silent
+    timed_out = f"no response within {SECONDS:g} s"
+    if not _ping_lock.acquire(timeout=SECONDS):
+        return timed_out
     thread = threading.Thread(target=ping, name="octovid-broker", daemon=True)
     thread.start()
     thread.join(SECONDS)
-    return silent if thread.is_alive() else next(iter(errors), None)
+    return timed_out if thread.is_alive() else next(iter(errors), None)

@@ -1,4 +1,8 @@
-"""What is wrong with the site's settings, and what to write instead."""
+"""System checks of the settings ``OCTOVID`` and ``Q_CLUSTER``, under a tag of their own.
+
+``manage.py check --tag octovid_django`` runs these alone. Each message has a hint: what to write
+instead.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,20 @@ from octovid_django.conf import (
 )
 from octovid_django.exceptions import OctovidSettingsError
 
+TAG = "octovid_django"
+"""The tag of these checks."""
+
 Q_RETRY = 60
 """django-q2's default for ``Q_CLUSTER["retry"]``, in seconds."""
-TICK_NEEDS = 10
-"""Seconds that a tick needs beside ``TIMEOUT``."""
+RUN_SECONDS = 10
+"""Seconds that a polling run needs beside ``TIMEOUT``."""
 
-MISSING_KEY = 'OCTOVID["API_KEY"] is missing: the gateway responds to nobody without one'
-WRITE_KEY = 'Write OCTOVID = {"API_KEY": "…"}, better still read it from the environment.'
+MISSING_KEY = 'OCTOVID["API_KEY"] is missing: the gateway refuses every request without one'
+WRITE_KEY = 'Write OCTOVID = {"API_KEY": "…"}. Better, read the key from the environment.'
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Check ``OCTOVID``: every key is known, every value is right, the key does not travel bare."""
+    """Check ``OCTOVID``: keys and values are valid, and the API key is not sent unencrypted."""
     try:
         given = configured()
     except OctovidSettingsError as error:
@@ -46,20 +53,20 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
-    """Check that there is a key. Builds, migrations and tests do without one, a site does not."""
+    """Check that there is an API key. Builds, migrations and tests need none, a site does."""
     try:
         is_missing = not configured().get("API_KEY")
     except OctovidSettingsError:
-        return []  # check_settings tells
+        return []  # check_settings reports it
     return [Error(MISSING_KEY, hint=WRITE_KEY, id="octovid_django.E001")] if is_missing else []
 
 
 def check_cluster(**_: Any) -> list[CheckMessage]:
-    """Check that django-q2 is there, runs the schedule, and lets a tick end in time."""
+    """Check that django-q2 is installed, runs the schedule, and has time for a polling run."""
     if not apps.is_installed("django_q"):
         return [
             Error(
-                "django-q2 is not installed: nothing would refresh the tasks",
+                "django-q2 is not installed: no task would be polled",
                 hint='Add "django_q" to INSTALLED_APPS.',
                 id="octovid_django.E005",
             )
@@ -69,7 +76,7 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
         name = octovid_settings.CLUSTER
         timeout = octovid_settings.TIMEOUT
     except OctovidSettingsError:
-        return []  # check_settings tells
+        return []  # check_settings reports it
     if name is not None and name not in clusters:
         return [
             Error(
@@ -78,10 +85,10 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
                 id="octovid_django.E006",
             )
         ]
-    # Without a name, django-q2 gives the schedule to the cluster that is named like the site.
+    # Without a name, django-q2 gives the schedule to the cluster named Q_CLUSTER["name"].
     name = name or next(iter(clusters))
     cluster = clusters[name]
-    return [*_tick_fits(name, cluster, timeout), *_schedule_runs(name, cluster)]
+    return [*_has_time_for_run(name, cluster, timeout), *_schedule_runs(name, cluster)]
 
 
 def _missing_key(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -134,7 +141,7 @@ def _plain_http() -> Iterator[CheckMessage]:
 def _naive_times() -> Iterator[CheckMessage]:
     if not settings.USE_TZ:
         yield Error(
-            "USE_TZ is False: octovid-django compares times of the gateway with the site's",
+            "USE_TZ is False: octovid-django works with times that have a time zone",
             hint="Write USE_TZ = True.",
             id="octovid_django.E009",
         )
@@ -148,7 +155,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _clusters(q_cluster: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The settings of every cluster, by its name; the site's own comes first."""
+    """The settings of every cluster, by its name; the main one comes first."""
     site = q_cluster.get("name", "default")
     clusters = {q_cluster.get("cluster_name", site): q_cluster}
     for name, conf in (q_cluster.get("ALT_CLUSTERS") or {}).items():
@@ -156,27 +163,29 @@ def _clusters(q_cluster: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return clusters
 
 
-def _tick_fits(name: str, cluster: Mapping[str, Any], timeout: float) -> Iterator[CheckMessage]:
+def _has_time_for_run(
+    name: str, cluster: Mapping[str, Any], timeout: float
+) -> Iterator[CheckMessage]:
     q_timeout, q_retry = cluster.get("timeout"), cluster.get("retry", Q_RETRY)
     example = 'Write Q_CLUSTER = {"timeout": 90, "retry": 120, …}.'
     if not q_timeout:
         yield CheckWarning(
-            f'Q_CLUSTER["timeout"] of {name} is not set: a receiver that hangs holds its worker',
+            f'Q_CLUSTER["timeout"] of {name} is not set: a receiver that hangs blocks its worker',
             hint=example,
             id="octovid_django.W002",
         )
     elif q_timeout >= q_retry:
         yield Error(
             f'Q_CLUSTER["timeout"] of {name} is {q_timeout}, not less than "retry" ({q_retry}): '
-            "django-q2 would start again what is still running",
+            "django-q2 would start again what still runs",
             hint=example,
             id="octovid_django.E007",
         )
     shortest = min(q_timeout or q_retry, q_retry)
-    if shortest < timeout + TICK_NEEDS:
+    if shortest < timeout + RUN_SECONDS:
         yield Error(
-            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}: a tick does not fit, '
-            f'it needs {TICK_NEEDS} seconds and OCTOVID["TIMEOUT"] ({timeout:g})',
+            f'Q_CLUSTER["timeout"] or "retry" of {name} is {shortest}, too short for a polling '
+            f'run, which needs {RUN_SECONDS} seconds plus OCTOVID["TIMEOUT"] ({timeout:g})',
             hint=example,
             id="octovid_django.E008",
         )
@@ -185,28 +194,28 @@ def _tick_fits(name: str, cluster: Mapping[str, Any], timeout: float) -> Iterato
 def _schedule_runs(name: str, cluster: Mapping[str, Any]) -> Iterator[CheckMessage]:
     if cluster.get("scheduler") is False:
         yield CheckWarning(
-            f'Q_CLUSTER["scheduler"] of {name} is False: nothing runs the schedule',
+            f'Q_CLUSTER["scheduler"] of {name} is False: the schedule does not run',
             hint='Remove it, or name another cluster in OCTOVID["CLUSTER"].',
             id="octovid_django.W003",
         )
     if cluster.get("catch_up", True):
         yield CheckWarning(
-            f'Q_CLUSTER["catch_up"] of {name} is on: after an hour without it, django-q2 runs the '
-            "schedule sixty times at once",
+            f'Q_CLUSTER["catch_up"] of {name} is on: after an hour without a cluster, '
+            "django-q2 runs the schedule sixty times at once",
             hint='Write Q_CLUSTER = {"catch_up": False, …}.',
             id="octovid_django.W006",
         )
     site = cluster.get("name", "default")
     if octovid_settings.CLUSTER is None and name != site:
         yield CheckWarning(
-            f"The cluster {name} is not named like the site ({site}): django-q2 runs no schedule "
-            "in it that names no cluster",
+            f'The cluster {name} is not the one of Q_CLUSTER["name"] ({site}): django-q2 runs only '
+            "those schedules in it that name it",
             hint=f'Write OCTOVID = {{"CLUSTER": "{name}", …}}.',
             id="octovid_django.W004",
         )
     if cluster.get("sync"):
         yield CheckWarning(
-            'Q_CLUSTER["sync"] is on: receivers run inside the refresh, and nothing in parallel',
+            'Q_CLUSTER["sync"] is on: receivers run inside the polling run, none in parallel',
             hint="Remove it outside of tests.",
             id="octovid_django.W005",
         )

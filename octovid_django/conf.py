@@ -19,18 +19,18 @@ Validator = Callable[[object], "str | None"]
 YEAR = 31_536_000
 
 Q_OPTIONS: dict[str, Any] = {"save": False, "ack_failure": True}
-"""Of the app's tasks at django-q2: they neither fill the site's result table, nor are they
-delivered again when they fail. What is lost falls due again by itself."""
+"""Options of every message to django-q2: it keeps no result in its table, and does not deliver a
+message again after a failure. The rows fall due again by themselves."""
 
 
 def _api_key(value: object) -> str | None:
-    # What an HTTP header can carry: a newline from a file is the usual mistake.
+    # Only what an HTTP header can carry: the line break of a file is the usual mistake.
     if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
         return "the gateway's API key, a string without line breaks"
     if " " in value:
         return "the key alone, without spaces"
     if len(value) < SHORTEST_KEY:
-        return f"the whole key, of {SHORTEST_KEY} characters at least"
+        return f"the complete key, of at least {SHORTEST_KEY} characters"
     return None
 
 
@@ -77,7 +77,7 @@ def _count(minimum: int, maximum: int) -> Validator:
 
 
 def configured() -> Mapping[str, Any]:
-    """Return the site's ``OCTOVID`` as it stands, empty where there is none.
+    """Return the setting ``OCTOVID``, not validated; empty where there is none.
 
     Raises:
         OctovidSettingsError: It is not a dict.
@@ -89,11 +89,11 @@ def configured() -> Mapping[str, Any]:
 
 
 class Setting(Generic[T]):
-    """One key of ``OCTOVID``: reading it gives the site's value or the default, validated.
+    """One key of ``OCTOVID``: reading it gives its value or the default, validated.
 
     Args:
-        default: What holds where the site says nothing; a wrong one makes the key required.
-        validate: Says what to write instead of a wrong value.
+        default: The value where the key is not set; an invalid one makes the key required.
+        validate: Returns what to write instead of a wrong value, ``None`` for a right one.
     """
 
     name: str
@@ -111,34 +111,34 @@ class Setting(Generic[T]):
         if wanted is None:
             return value
         # The value itself stays out of the message: it may be the key.
-        trouble = "is missing" if value in (None, "") else "is wrong"
+        mistake = "is missing" if value in (None, "") else "is wrong"
         del value  # and out of tracebacks that show variables
-        raise OctovidSettingsError(f'OCTOVID["{self.name}"] {trouble}: it must be {wanted}')
+        raise OctovidSettingsError(f'OCTOVID["{self.name}"] {mistake}: it must be {wanted}')
 
 
 class OctovidSettings:
-    """The settings, by name. Reading one raises ``OctovidSettingsError`` where it is wrong."""
+    """The settings, by name. Reading one that is wrong raises ``OctovidSettingsError``."""
 
     API_KEY = Setting("", _api_key)
-    """The gateway's Bearer token."""
+    """The Bearer token for the gateway."""
     BASE_URL = Setting("https://octopusx.ai", _base_url)
-    """The gateway."""
+    """The URL of the gateway, without ``/v1``."""
     TIMEOUT = Setting(10.0, _seconds(0.1, 300))
-    """Seconds for one whole answer, from connecting to the last byte."""
+    """Seconds for one complete response, from connecting to the last byte."""
     MAX_RESPONSE_BYTES = Setting(32 * 1024 * 1024, _count(1024, 1024**3))
-    """An answer larger than this, unpacked, is an error."""
+    """A larger response, once decompressed, is an error."""
     POLL_INTERVAL = Setting(15.0, _seconds(1, 3600))
-    """Seconds between two looks at one task."""
+    """Seconds between two polls of one task."""
     CONCURRENCY = Setting(32, _count(1, 1000))
     """Requests in flight per worker process."""
     BATCH_SIZE = Setting(500, _count(1, 10_000))
     """Rows claimed at once."""
     LOST_AFTER = Setting(259_200.0, _seconds(60, 10 * YEAR))
-    """Seconds without an end until a task is ``LOST``."""
+    """Seconds without completion until a task is ``LOST``."""
     LINK_LIFETIME = Setting(43_200.0, _seconds(1, 10 * YEAR))
-    """Seconds a link lives when it does not say so itself."""
+    """Seconds until a link expires that does not say so itself."""
     CLUSTER = Setting[str | None](None, _cluster)
-    """The django-q2 cluster that does the work, where a site runs several."""
+    """The name of the django-q2 cluster that does the work, where there are several."""
 
     def validate(self) -> None:
         """Raise ``OctovidSettingsError`` for the first setting that is missing or wrong."""

@@ -1,11 +1,11 @@
-"""Connections that hold nobody: a deadline for a whole response, and a limit for its head.
+"""Connections with a deadline for the whole response, and a size limit for its head.
 
-The timeout of requests is one for every address and every read: a server that drips a byte a
-second never exceeds it. Connections of a ``DeadlineAdapter`` wait, inside ``with
-deadline(seconds):``, only as long as is left of the whole. Looking a name up is the resolver's, and
-has a limit of its own.
+The timeout of requests applies to every address and every read by itself: a server that sends a
+byte a second never exceeds it. Connections of a ``DeadlineAdapter``, inside ``with
+deadline(seconds):``, wait only as long as is left of the whole. Resolving a host name is not
+included; the resolver has a limit of its own.
 
-Nor do they let urllib3 know what they ask for: it logs that, and it may be a signed link.
+The connections also hide the requested path from urllib3, which logs it: it may be a signed link.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from urllib3 import ProxyManager
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a response before its body, interim (1xx) ones included: http.client takes a hundred times
-as much, of interim ones as many as come."""
+"""The most bytes of a response before its body, interim (1xx) responses included. http.client takes
+a hundred times as much, and any number of interim responses."""
 LOWEST_RATE = 8 * 1024
-"""Bytes a second that are waited for; see ``paced``."""
+"""Bytes a second, below which a stream times out; see ``paced``."""
 
 _UNLOGGED = "/…"
-"""What urllib3 takes for the path and the query."""
+"""The path that urllib3 gets in place of the real one."""
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
@@ -45,7 +45,7 @@ _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 def deadline(seconds: float) -> Iterator[None]:
     """Let connecting and reading in this context fail once ``seconds`` have passed.
 
-    Inside of another deadline that one holds too.
+    Within another deadline the earlier one applies.
     """
     token = _ends_at.set(min(time.monotonic() + seconds, _ends_at.get()))
     try:
@@ -55,14 +55,18 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def paced(read: Callable[[], bytes], seconds: float) -> Iterator[bytes]:
-    """Yield what ``read`` returns, until that is nothing.
+    """Yield what ``read`` returns, until it returns nothing.
 
-    Only waiting for it is measured, not what whoever gets it does meanwhile, nor in which thread:
-    no wait is longer than ``seconds``, nor are they all together, but for what ``LOWEST_RATE``
-    allows for the bytes that came.
+    Only the waits for ``read`` count, not the time that the caller takes between them, in whichever
+    thread. No wait is longer than ``seconds``, and neither are all waits together, not counting the
+    time that ``LOWEST_RATE`` allows for the bytes that came.
+
+    Args:
+        read: Returns the next bytes.
+        seconds: How long to wait.
 
     Raises:
-        TimeoutError: Or what is made of it: they are over.
+        TimeoutError: The time is over; ``read`` may raise another error in its place.
     """
     left = seconds
     while True:
@@ -76,9 +80,9 @@ def paced(read: Callable[[], bytes], seconds: float) -> Iterator[bytes]:
 
 
 def _seconds_left(shares: int = 1) -> float | None:
-    """Return how long one of ``shares`` parts of the time that is left is.
+    """Return the seconds that are left, divided by ``shares``.
 
-    Outside of a ``deadline`` that is ``None``, and the timeout of requests holds.
+    Outside of a ``deadline`` that is ``None``, and the timeout of requests applies.
 
     Raises:
         TimeoutError: Nothing is left.
@@ -91,7 +95,7 @@ def _seconds_left(shares: int = 1) -> float | None:
 
 class _DeadlineReader(io.RawIOBase):
     head_left: float = MAX_HEAD_BYTES
-    """Bytes that may still come; without a limit once the head has."""
+    """Bytes of the head that may still come; infinite once the head is complete."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
@@ -132,7 +136,7 @@ class _Response(http.client.HTTPResponse):
 
 class _Connection(HTTPConnection):
     response_class = _Response
-    debuglevel = 0  # whatever http.client's is: it would print the key
+    debuglevel = 0  # whatever http.client's is: higher ones print the key
     target = ""
 
     def _new_conn(self) -> socket.socket:
@@ -150,8 +154,8 @@ def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -
     """Try the addresses of the host in turn, each in its share of the time that is left.
 
     Args:
-        connection: What to connect.
-        connect: Does so, and would give the whole time to every address.
+        connection: The connection.
+        connect: Connects it; by itself it would give the whole time to every address.
     """
     name = connection._dns_host
     addresses = _addresses(name, connection.port)
@@ -168,7 +172,7 @@ def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -
                     raise
     finally:
         connection._dns_host = name
-    return connect()  # which says why there is no address
+    return connect()  # which raises the error that there is no address
 
 
 def _addresses(name: str, port: int) -> list[str]:
@@ -195,7 +199,7 @@ _POOL_CLASSES = {"http": _Pool, "https": _SecurePool}
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Transport whose reads end at the ``deadline`` of the context they are in."""
+    """An adapter whose connections and reads obey the ``deadline`` of their context."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -1,7 +1,8 @@
-"""Ends to receivers: the only sender of the signals that speak of an end.
+"""Delivery of completions: running the receivers of the completion signals, at least once.
 
-``completed_at`` without ``delivered_at`` is the outbox, ``next_delivery_at`` its timetable and
-lease: what a crash cuts off falls due again. None there means delivered, or given up.
+The outbox is on the row: ``completed_at`` is set and ``delivered_at`` is not. ``next_delivery_at``
+is timetable and lease, so an attempt that a crash interrupts falls due again. It is null once the
+completion is delivered, or abandoned after the last attempt.
 """
 
 from __future__ import annotations
@@ -30,94 +31,98 @@ from octovid_django.wakeup import wake
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-FIRST_PAUSE = timedelta(seconds=15)
-PAUSE_GROWTH = 4
+FIRST_BACKOFF = timedelta(seconds=15)
+BACKOFF_GROWTH = 4
 WORKER_GRACE = timedelta(seconds=3)
-"""How long an end waits for a worker before the tick delivers it itself."""
+"""How long a completion waits for a worker before the polling run delivers it itself."""
 MAX_DUE = 100
-"""Ends that are looked at in one go."""
+"""The most completions that are considered in one pass."""
 KILLED = "the worker was killed while the receivers ran"
 UNBOUNDED_RUN = 300
 """Seconds that receivers may run where ``Q_CLUSTER["timeout"]`` sets no bound."""
 
 
 def request_delivery(pk: int) -> None:
-    """Have a worker deliver the end of a task, which is committed.
+    """Wake a worker up to deliver the completion of a task.
 
     Args:
-        pk: The primary key of the task.
+        pk: The primary key of the task; its completion is committed.
     """
     wake("octovid_django.tasks.deliver_completion", pk)
 
 
 def deliver(pk: int) -> bool:
-    """Run the receivers of one task's end, if that is due and nobody else does.
+    """Deliver the completion of a task, if it is due and no other worker has claimed it.
 
     Args:
         pk: The primary key of the task.
 
     Returns:
-        Whether the end is delivered now: every receiver has run, and none raised.
+        Whether the completion is delivered by this call: every receiver ran, and none raised.
     """
     return attempt(pk) == []
 
 
 def attempt(pk: int) -> list[BaseException] | None:
-    """Do what ``deliver()`` does, and return what the receivers raised; ``None``: it is not due.
+    """Do what ``deliver()`` does, and return what the receivers raised.
 
     Args:
         pk: The primary key of the task.
+
+    Returns:
+        The exceptions, none after a success; ``None`` where there was nothing to deliver.
     """
     task = _claim(pk)
     if task is None:
         return None
-    failures = _send(task)
+    failures = _run_receivers(task)
     _record(task, [failure.line for failure in failures])
     return [failure.error for failure in failures]
 
 
 def resend(pks: Collection[int]) -> int:
-    """Have the ends of these tasks delivered once more, also those that were given up.
+    """Have the completions of these tasks delivered once more, abandoned ones included.
 
-    ``attempt`` goes on counting, so that receivers know that they have been called before. An end
-    that is on its way already, and has met no error, goes on as it is: to ask twice is to ask once.
+    ``attempt`` goes on counting, so that receivers can tell that it is a repetition. Idempotent: a
+    delivery that is pending, and has met no error, stays as it is.
 
     Args:
         pks: The primary keys of the tasks.
 
     Returns:
-        How many of them have an end.
+        How many of the tasks have completed.
     """
     now = timezone.now()
     completed = VideoTask.objects.primary().filter(pk__in=pks, completed_at__isnull=False)
-    is_on_its_way = Q(delivered_at__isnull=True, next_delivery_at__isnull=False, delivery_error="")
-    completed.exclude(is_on_its_way).update(
+    is_pending = Q(delivered_at__isnull=True, next_delivery_at__isnull=False, delivery_error="")
+    completed.exclude(is_pending).update(
         delivered_at=None,
         next_delivery_at=now,
         delivery_attempts_before_resend=F("delivery_attempts"),
         delivery_error="",
         updated_at=now,
     )
-    for pk in completed.values_list("pk", flat=True)[:MAX_DUE]:  # the ticks offer the others
+    for pk in completed.values_list("pk", flat=True)[:MAX_DUE]:  # polling runs offer the others
         request_delivery(pk)
     return completed.count()
 
 
 class Deliveries:
-    """What one tick does for ends that wait.
+    """The deliveries of one polling run.
 
-    What is due again, after a failure or a crash, it offers to a worker, which has the whole of
-    django-q2's timeout for it. What no worker takes within a few seconds it delivers itself.
+    A completion that is due again, after a failure or a crash, is offered to a worker, which has
+    all of django-q2's timeout for it. One that no worker claims within ``WORKER_GRACE`` the run
+    delivers itself.
     """
 
     def __init__(self) -> None:
         self._offered_at: dict[int, datetime] = {}
 
     def run(self, ends_at: float) -> None:
-        """Offer and deliver what is due.
+        """Offer and deliver the completions that are due.
 
         Args:
-            ends_at: When to stop starting deliveries, in seconds of ``time.monotonic()``.
+            ends_at: When to start no more deliveries, in seconds of ``time.monotonic()``.
         """
         now = timezone.now()
         due = VideoTask.objects.primary().undelivered().filter(next_delivery_at__lte=now)
@@ -134,7 +139,7 @@ class Deliveries:
                 deliver(pk)
 
     def next_at(self) -> datetime | None:
-        """Return when an end is due next, ``None`` for never."""
+        """Return when the next delivery is due, in UTC; ``None`` where none waits."""
         waiting = VideoTask.objects.primary().filter(next_delivery_at__isnull=False)
         first: datetime | None = waiting.aggregate(first=Min("next_delivery_at"))["first"]
         return first
@@ -150,24 +155,24 @@ def _claim(pk: int) -> VideoTask | None:
     if due.filter(delivery_attempts__gte=earlier + MAX_ATTEMPTS).update(
         next_delivery_at=None, delivery_error=KILLED
     ):
-        logger.error("The end of task %s was given up: its worker was killed", tasks.get().task_id)
+        logger.error("Task %s: completion abandoned, %s", tasks.get().task_id, KILLED)
         return None
     lease = now + timedelta(seconds=(Conf.TIMEOUT or UNBOUNDED_RUN) + 30)
     is_mine = due.update(next_delivery_at=lease, delivery_attempts=F("delivery_attempts") + 1)
     return tasks.filter(next_delivery_at=lease).first() if is_mine else None
 
 
-def _send(task: VideoTask) -> list[Failure]:
-    """Run every receiver, and return what went wrong."""
+def _run_receivers(task: VideoTask) -> list[Failure]:
+    """Run every receiver, and return what they raised."""
     outcome = video_succeeded if task.status == TaskStatus.SUCCESS else video_failed
     failures: list[Failure] = []
     links = task.known_links()  # as they are before a receiver changes the instance
     for signal in (outcome, video_completed):
         try:
             failures += signal.notify(task, attempt=task.delivery_attempts)
-        except TimeoutException as timeout:  # django-q2's, and it has no time for the others
+        except TimeoutException as timeout:  # django-q2's: no time is left for the others
             return [*failures, log_failure(task, timeout, links)]
-        except (Exception, SystemExit) as error:  # noqa: BLE001  one that ends a process, say
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a receiver may call sys.exit()
             failures.append(log_failure(task, error, links))
     return failures
 
@@ -176,17 +181,21 @@ def _record(task: VideoTask, errors: list[str]) -> None:
     now = timezone.now()
     mine = VideoTask.objects.filter(pk=task.pk, next_delivery_at=task.next_delivery_at)
     if not errors:
-        mine.update(delivered_at=now, next_delivery_at=None, delivery_error="", updated_at=now)
+        delivered = {"delivered_at": now, "next_delivery_at": None, "delivery_error": ""}
+        if mine.update(**delivered, updated_at=now):
+            logger.info(
+                "Task %s: completion delivered at attempt %d", task.task_id, task.delivery_attempts
+            )
         return
     attempt = task.delivery_attempts - task.delivery_attempts_before_resend
     is_last = attempt >= MAX_ATTEMPTS
-    retry_at = None if is_last else now + FIRST_PAUSE * PAUSE_GROWTH ** (attempt - 1)
+    retry_at = None if is_last else now + FIRST_BACKOFF * BACKOFF_GROWTH ** (attempt - 1)
     mine.update(next_delivery_at=retry_at, delivery_error="\n".join(errors), updated_at=now)
     logger.error(
-        "Attempt %d of %d to deliver the end of task %s failed%s: %s",
+        "Task %s: delivery attempt %d of %d failed, %s: %s",
+        task.task_id,
         attempt,
         MAX_ATTEMPTS,
-        task.task_id,
-        ", it was given up" if is_last else "",
+        "completion abandoned" if is_last else "to be retried",
         "; ".join(errors),
     )

@@ -1,16 +1,16 @@
-"""What can go wrong between the site and the gateway, by its scope.
+"""The errors of the app. Those of polling have a scope: whom the error concerns.
 
 ===============  =================================================  ==========================
-scope            what the app does                                  kinds
+scope            what the app does                                  exceptions
 ===============  =================================================  ==========================
-the account's    all polling pauses, then one probe goes first      ``OctovidAccountError``
-the task's       the row is polled again, with backoff              ``OctovidTaskError``
-transient        the same; where nothing else comes, an outage      ``OctovidTransientError``
+account          pauses all polling, then sends one probe first     ``OctovidAccountError``
+task             retries the task, with backoff                     ``OctovidTaskError``
+transient        the same; an outage where no task has a response   ``OctovidTransientError``
 ===============  =================================================  ==========================
 
-Whatever the scope, the row that met an error has it, and backs off. A 403 or 404 that may be either
-the account's or the task's is an ``OctovidAccountError`` with a ``suspicion``: the task's, until a
-second task meets the same.
+Whatever the scope, the row of the task that met the error records it, and backs off. A 403 or 404
+can have either scope: it is an ``OctovidAccountError`` with a ``suspicion``, and counts as scope
+task until a second task meets the same.
 
 Every message is one readable line, redacted.
 """
@@ -25,36 +25,36 @@ from octovid_django.redaction import one_line
 
 
 class OctovidError(Exception):
-    """The root of everything that this app raises. Its text is one readable line."""
+    """The base class of all exceptions of this app. Its text is one readable, redacted line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 class OctovidSettingsError(OctovidError):
-    """A setting is missing or wrong; the message names it and says what to write instead."""
+    """A setting is missing or wrong. The message names it and says what to write instead."""
 
 
 class OctovidTaskIdError(OctovidError, ValueError):
-    """A task id that no gateway can have given."""
+    """A text that cannot be the id of a task at any gateway."""
 
 
 class OctovidMetadataError(OctovidError, TypeError):
-    """Metadata that is no JSON object."""
+    """Metadata that is not a JSON object."""
 
 
 class OctovidSynchronousOnlyError(OctovidError, SynchronousOnlyOperation):
-    """A method that waits was called in async code; the message names the one to await."""
+    """A blocking method was called in async code. The message names the one to await."""
 
 
 class OctovidAccountError(OctovidError):
-    """The error is the account's: polling other tasks meets it too.
+    """Scope account: polling any other task meets the same error.
 
     Args:
         message: One readable line.
-        retry_after: How long the gateway asks to be left alone, where it says so.
-        suspicion: What a second task must meet too, before it is the account's (``"403"``);
-            empty where one task's is enough to tell.
+        retry_after: How long to send no request, where the response says so (``Retry-After``).
+        suspicion: ``"403"`` or ``"404"`` where the scope may also be the task alone: a second
+            task must meet the same first. Empty where the scope is certain.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class OctovidAccountError(OctovidError):
 
 
 class OctovidAuthenticationError(OctovidAccountError):
-    """401, 402 or 403: the key is wrong, expired or out of quota, or a proxy keeps us out."""
+    """401, 402 or 403: the key is wrong, expired or out of quota, or a proxy refuses access."""
 
 
 class OctovidBaseURLError(OctovidAccountError):
-    """404 on the path, or a page in place of the API: ``BASE_URL`` is not that of a gateway."""
+    """404 on the path, or an HTML page in place of the API: ``BASE_URL`` is wrong."""
 
 
 class OctovidRateLimitError(OctovidAccountError):
@@ -78,23 +78,23 @@ class OctovidRateLimitError(OctovidAccountError):
 
 
 class OctovidTaskError(OctovidError):
-    """The trouble is with one task."""
+    """Scope task: the error concerns one task alone."""
 
 
 class OctovidTaskNotFoundError(OctovidTaskError):
-    """``task_not_exist``: unknown, another account's, or not known yet."""
+    """``task_not_exist``: the task is unknown, another account's, or not known yet."""
 
 
 class OctovidResponseError(OctovidTaskError):
-    """The answer cannot be understood: not JSON, not an object, not a task, or too large."""
+    """The response cannot be used: not JSON, not an object, not a task, or too large."""
 
 
 class OctovidTransientError(OctovidError):
-    """It passes by itself, or is an outage.
+    """Scope transient: a retry may succeed. Where no task has a response, it is an outage.
 
     Args:
         message: One readable line.
-        reason: The cause alone, such as ``Connection refused``.
+        reason: The cause alone, such as ``Connection refused``; by default the message.
     """
 
     def __init__(self, message: str, *, reason: str = "") -> None:
@@ -103,16 +103,16 @@ class OctovidTransientError(OctovidError):
 
 
 class OctovidGatewayError(OctovidTransientError):
-    """The gateway, or the proxy in front of it, answered with an error (any 5xx)."""
+    """The gateway, or the proxy in front of it, responded with a 5xx status."""
 
 
 class OctovidRedirectError(OctovidTransientError):
-    """The gateway pointed elsewhere; the key is never sent there."""
+    """The gateway responded with a redirect. It is not followed: the key is never sent there."""
 
 
 class OctovidConnectionError(OctovidTransientError):
-    """No whole answer: refused, reset, truncated, or the name cannot be resolved."""
+    """No complete response: refused, reset, truncated, or the name cannot be resolved."""
 
 
 class OctovidTimeoutError(OctovidConnectionError):
-    """No whole answer within ``TIMEOUT`` seconds."""
+    """No complete response within ``TIMEOUT`` seconds."""

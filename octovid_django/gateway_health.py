@@ -1,4 +1,4 @@
-"""What is wrong with the gateway, or with what it reports of the tasks."""
+"""Problems of the gateway, and of what it reports about the tasks."""
 
 from __future__ import annotations
 
@@ -15,40 +15,43 @@ from octovid_django.pause import is_of_these_settings, is_outage
 from octovid_django.problem import MAX_COUNTED, Mask, Problem, length_text, moment_text, span_text
 
 PROBE_GRACE = timedelta(minutes=1)
-"""How long after a pause its probe may take until the pause's reason is history."""
+"""How long the probe after a pause may take until the reason of the pause is outdated."""
 SAMPLE = 200
-"""Completions, the newest, that a task which does not change is measured against."""
+"""How many of the newest completions a task that does not change is compared with."""
 STUCK_AFTER = timedelta(minutes=5)
-"""At least; many times what the site's tasks take, and where none has completed:"""
-A_YEAR = timedelta(days=365)
-"""No video takes longer, whatever times the gateway sends."""
+"""A task that has not changed for so long may be stuck, but no sooner than what follows allows."""
 STUCK_AFTER_WITHOUT_SAMPLE = timedelta(hours=1)
+"""The same, where no task has succeeded yet."""
 STUCK_MEDIANS, STUCK_LONGEST = 10, 3
-"""How often the median, and the 95th percentile, of what tasks take."""
+"""How many times the median, and the 95th percentile, of what tasks take."""
+A_YEAR = timedelta(days=365)
+"""No video takes longer, whatever times the gateway reports."""
 
 
 def unreachable(state: GatewayState) -> Problem | None:
+    """There is an outage: no poll has a response."""
     if not is_outage(state) or not VideoTask.objects.polled().exists():
         return None
     return Problem(
         "unreachable",
         _(
-            "There has been no response for %(time)s: %(reason)s. Check BASE_URL and the network; "
-            "polling goes on by itself."
+            "The gateway has not responded for %(time)s: %(reason)s. Check BASE_URL and the "
+            "network; polling goes on by itself."
         )
         % {"time": length_text(state.failing_since), "reason": state.failure_reason.rstrip(".")},
     )
 
 
 def paused(state: GatewayState) -> Problem | None:
+    """All polling of the account is paused, or its probe has not succeeded yet."""
     until = state.paused_until
     if not (state.pause_count and state.pause_reason and until and is_of_these_settings(state)):
         return None
     if not state.is_paused and not (
         until > timezone.now() - PROBE_GRACE and VideoTask.objects.polled().exists()
     ):
-        return None  # what it came by is history, or nothing is polled that could end it
-    message = _("Polling is paused, the next try is due at %(until)s: %(reason)s") % {
+        return None  # the reason is outdated, or no task is polled that could be the probe
+    message = _("Polling is paused, the next probe is due at %(until)s: %(reason)s") % {
         "until": moment_text(until),
         "reason": state.pause_reason,
     }
@@ -59,8 +62,9 @@ def paused(state: GatewayState) -> Problem | None:
 
 
 def errors(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
+    """The last polls of more than half of the tasks met errors."""
     if state.failing_since:
-        return None  # an outage, or over in a moment
+        return None  # an outage, which is reported as such, or one in a moment
     is_failing = Q(error_count__gte=2)
     by_next_poll = tasks.polled().order_by("next_poll_at")
     numbers = by_next_poll.values("error_count")[:MAX_COUNTED].aggregate(
@@ -75,12 +79,13 @@ def errors(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem
     task = mask(task)
     return Problem(
         "errors",
-        _("Most tasks meet errors, %(failing)d of %(all)d. %(task)s: %(error)s")
+        _("Polling most tasks fails, %(failing)d of %(all)d. %(task)s: %(error)s")
         % {**numbers, "task": task.task_id, "error": task.last_error},
     )
 
 
 def stuck(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
+    """Tasks have not changed for much longer than tasks take, though polling them succeeds."""
     typical, longest = _task_lengths(tasks)
     limit = STUCK_AFTER_WITHOUT_SAMPLE
     if typical is not None and longest is not None:
@@ -89,7 +94,7 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem 
         )
     before = timezone.now() - limit
     is_old = Q(changed_at__lte=before) | Q(changed_at=None, created_at__lte=before)
-    # What the gateway said last was said long after, and not just before an outage.
+    # The last poll came that long after the change: an outage alone makes no task stuck.
     since = Coalesce("changed_at", "created_at")
     stuck = tasks.polled().filter(is_old, error_count=0, poll_count__gt=0)
     stuck = stuck.filter(polled_at__gte=since + limit)
@@ -105,19 +110,19 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem 
     }
     if typical is None:
         message = ngettext_lazy(
-            "%(count)d task has not changed for long: %(task)s, at %(progress)d %% for %(time)s. "
-            "Look at it at the gateway.",
-            "%(count)d tasks have not changed for long, one is %(task)s, at %(progress)d %% for "
-            "%(time)s. Look at them at the gateway.",
+            "%(count)d task may be stuck: %(task)s has been at %(progress)d %% for %(time)s. Check "
+            "it at the gateway.",
+            "%(count)d tasks may be stuck: %(task)s, for one, has been at %(progress)d %% for "
+            "%(time)s. Check them at the gateway.",
             "count",
         )
     else:
         values["typical"] = span_text(typical)
         message = ngettext_lazy(
-            "%(count)d task has not changed for long: %(task)s, at %(progress)d %% for %(time)s, "
-            "where half of all take no more than %(typical)s. Look at it at the gateway.",
-            "%(count)d tasks have not changed for long, one is %(task)s, at %(progress)d %% for "
-            "%(time)s, where half of all take no more than %(typical)s. Look at them at the "
+            "%(count)d task may be stuck: %(task)s has been at %(progress)d %% for %(time)s, while "
+            "half of all tasks take no more than %(typical)s. Check it at the gateway.",
+            "%(count)d tasks may be stuck: %(task)s, for one, has been at %(progress)d %% for "
+            "%(time)s, while half of all tasks take no more than %(typical)s. Check them at the "
             "gateway.",
             "count",
         )
@@ -125,7 +130,7 @@ def stuck(state: GatewayState, tasks: VideoTaskQuerySet, mask: Mask) -> Problem 
 
 
 def _task_lengths(tasks: VideoTaskQuerySet) -> tuple[timedelta | None, timedelta | None]:
-    """The median and the 95th percentile of what the newest videos took, waiting included."""
+    """The median and the 95th percentile of how long the newest successes took, with queueing."""
     newest = tasks.filter(completed_at__isnull=False).order_by("-completed_at")
     columns = ("status", "submitted_at", "created_at", "finished_at", "completed_at")
     lengths = sorted(

@@ -1,4 +1,4 @@
-"""What is wrong, for those who must hear of it before their customers do."""
+"""All problems that an operator should know of: with settings, clusters, gateway and tasks."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["MAX_COUNTED", "Problem", "problems"]
 
 START_GRACE = timedelta(seconds=30)
-"""How long a cluster takes after its start until it first looks at its schedules."""
+"""How long a cluster takes from its start until it runs its schedules for the first time."""
 EXPIRES_SOON = timedelta(hours=1)
 _DATABASE_ERRORS = [f": {error.__name__}" for error in (OperationalError, InterfaceError)]
-"""How an error of the database reads in ``delivery_error``, after its receiver's name."""
+"""How a database error stands in ``delivery_error``, after the name of the receiver."""
 
 
 def problems(tasks: VideoTaskQuerySet | None = None, mask: Mask = unmasked) -> list[Problem]:
-    """Return what is wrong now, the gravest first; nothing is what it should be.
+    """Return the present problems, the gravest first; none where all is well.
 
     Args:
-        tasks: Whose tasks to look at; all where it is not given.
-        mask: Gets each task that is named.
+        tasks: Only consider these tasks; by default all.
+        mask: Gets each task that is named, and returns what may be shown of it.
     """
     if tasks is None:
         tasks = VideoTask.objects.all()
@@ -83,7 +83,7 @@ def _schedule() -> Problem | None:
     return None
 
 
-# The clusters.
+# Clusters.
 
 
 def _broker() -> Problem | None:
@@ -93,8 +93,8 @@ def _broker() -> Problem | None:
     return Problem(
         "broker",
         _(
-            "The broker of django-q2 cannot be reached, so no work gets to its workers: %(error)s. "
-            "Work goes on by itself when it is back."
+            "The broker of django-q2 cannot be reached, so no work gets to the workers: %(error)s. "
+            "Once it is back, work goes on by itself."
         )
         % {"error": error.rstrip(".")},
     )
@@ -107,14 +107,16 @@ def _never_ran(state: GatewayState, tasks: VideoTaskQuerySet) -> Problem | None:
         return None
     return Problem(
         "cluster",
-        _("A task waits, and no cluster has ever run: start “manage.py qcluster”."),
+        _("Tasks are due, and no cluster has ever run: start “manage.py qcluster”."),
     )
 
 
 def _overdue(tasks: VideoTaskQuerySet) -> Problem | None:
     message = ngettext_lazy(
-        "%(count)d task is overdue: nothing refreshes. Is “manage.py qcluster” running?",
-        "%(count)d tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?",
+        "%(count)d task is overdue: it is not polled. Is the cluster (“manage.py qcluster”) "
+        "running?",
+        "%(count)d tasks are overdue: they are not polled. Is the cluster (“manage.py qcluster”) "
+        "running?",
         "count",
     )
     return counted("overdue", tasks.overdue(), message)
@@ -147,10 +149,10 @@ def _expiring(tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
     else:
         message = ngettext_lazy(
             "URGENT: the link of %(count)d video expires before the next attempt to deliver its "
-            "completion: %(task)s, at %(at)s. Mend the receiver and resend the signals, or copy "
+            "completion: %(task)s, at %(at)s. Fix the receiver and resend the signals, or copy "
             "the video.",
-            "URGENT: links expire before the next attempt to deliver their completions, of "
-            "%(count)d videos: first that of %(task)s, at %(at)s. Mend the receiver and resend "
+            "URGENT: the links of %(count)d videos expire before the next attempts to deliver "
+            "their completions: first that of %(task)s, at %(at)s. Fix the receivers and resend "
             "the signals, or copy the videos.",
             "count",
         )
@@ -158,7 +160,7 @@ def _expiring(tasks: VideoTaskQuerySet, mask: Mask) -> Problem | None:
 
 
 def _retried(tasks: VideoTaskQuerySet, mask: Mask) -> list[Problem | None]:
-    """What has failed more than once, and is tried again: the database's fault is no receiver's."""
+    """Deliveries that have failed more than once and are retried: by the database, by receivers."""
     failing = tasks.undelivered().filter(
         next_delivery_at__isnull=False,
         delivery_attempts__gte=F("delivery_attempts_before_resend") + 2,
@@ -172,10 +174,10 @@ def _retried(tasks: VideoTaskQuerySet, mask: Mask) -> list[Problem | None]:
             "database",
             failing.filter(by_database),
             ngettext_lazy(
-                "The completion of %(count)d task was not delivered, because the database fails: "
-                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
-                "The completions of %(count)d tasks were not delivered, because the database "
-                "fails: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "The completion of %(count)d task is not delivered yet, because of the database: "
+                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; next at %(at)s).",
+                "The completions of %(count)d tasks are not delivered yet, because of the "
+                "database: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; next at %(at)s).",
                 "count",
             ),
             mask,
@@ -184,10 +186,10 @@ def _retried(tasks: VideoTaskQuerySet, mask: Mask) -> list[Problem | None]:
             "receivers",
             failing.exclude(by_database),
             ngettext_lazy(
-                "The completion of %(count)d task was not delivered, its receiver failed again: "
-                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
-                "The completions of %(count)d tasks were not delivered, their receivers failed "
-                "again: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; the next at %(at)s).",
+                "The completion of %(count)d task is not delivered yet, its receiver failed again: "
+                "%(error)s (%(task)s, attempt %(attempt)d of %(max)d; next at %(at)s).",
+                "The completions of %(count)d tasks are not delivered yet, their receivers failed "
+                "again: %(error)s (%(task)s, attempt %(attempt)d of %(max)d; next at %(at)s).",
                 "count",
             ),
             mask,
@@ -216,8 +218,10 @@ def _failing(
 
 def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:
     message = ngettext_lazy(
-        "The end of %(count)d task was not delivered: its receivers kept on failing.",
-        "The ends of %(count)d tasks were not delivered: their receivers kept on failing.",
+        "The delivery of %(count)d completion was abandoned after its last attempt: fix the "
+        "receiver, then resend the signals.",
+        "The delivery of %(count)d completions was abandoned after their last attempt: fix the "
+        "receivers, then resend the signals.",
         "count",
     )
     return counted("abandoned", tasks.abandoned(), message)
@@ -226,8 +230,10 @@ def _abandoned(tasks: VideoTaskQuerySet) -> Problem | None:
 def _undelivered(tasks: VideoTaskQuerySet) -> Problem | None:
     late = timezone.now() - OVERDUE_AFTER
     message = ngettext_lazy(
-        "The end of %(count)d task waits to be delivered. Is “manage.py qcluster” running?",
-        "The ends of %(count)d tasks wait to be delivered. Is “manage.py qcluster” running?",
+        "%(count)d completion waits to be delivered. Is the cluster (“manage.py qcluster”) "
+        "running?",
+        "%(count)d completions wait to be delivered. Is the cluster (“manage.py qcluster”) "
+        "running?",
         "count",
     )
     waiting = tasks.undelivered().filter(next_delivery_at__lte=late)

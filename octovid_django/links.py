@@ -1,4 +1,4 @@
-"""Links to videos: which may be shown, when they die, and whether they need the key."""
+"""Links to videos: which may be shown, when they expire, and whether they need the key."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ _CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content/?$")
 
 
 def read_link(value: Json, base_url: str) -> str | None:
-    """Read an absolute http(s) link; anything else that a gateway calls a link is none.
+    """Read an http(s) link; any other value is none (docs/gateway.md, section 2.5).
 
     Args:
-        value: What the gateway sent.
+        value: From a response.
         base_url: What a link that begins with ``/`` is relative to.
+
+    Returns:
+        The absolute link, or ``None``.
     """
     if not isinstance(value, str) or not 0 < len(value) <= MAX_LINK:
         return None
@@ -45,14 +48,17 @@ def read_link(value: Json, base_url: str) -> str | None:
 def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str | None:
     """Read a link to the video of a task, also from a gateway that does not know its own address.
 
-    Its link to this very task's content is moved under ``base_url``, where it names the gateway's
-    host or one that nobody outside could open. Any other link to the reader's own machine is none,
-    unless the gateway is there too.
+    A link to the content of this very task is moved under ``base_url`` if its host is the gateway's
+    or an internal one (docs/gateway.md, section 2.17). Any other loopback link is none, unless the
+    gateway is on loopback too.
 
     Args:
-        value: What the gateway sent.
-        base_url: Where the gateway is.
-        task_ids: What this task is called.
+        value: From a response.
+        base_url: The URL of the gateway.
+        task_ids: All ids that the task has.
+
+    Returns:
+        The absolute link, or ``None``.
     """
     url = read_link(value, base_url)
     if url is None:
@@ -66,12 +72,12 @@ def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str
 
 
 def content_url(base_url: str, task_id: str) -> str:
-    """Return where the gateway has the video of a task, if it has one (docs/gateway.md, 2.18)."""
+    """Return the URL of the content call for a task (docs/gateway.md, section 2.18)."""
     return f"{base_url.rstrip('/')}/v1/videos/{path_segment(task_id)}/content"
 
 
 def is_content_url(url: str) -> bool:
-    """Return whether a link is one that gateways make up for any task, with a video or without."""
+    """Return whether a link is one that gateways give any task, with a video or without."""
     return _CONTENT_PATH.search(urlsplit(url).path) is not None
 
 
@@ -82,14 +88,14 @@ def path_segment(task_id: str) -> str:
 
 
 def link_expiry(url: str) -> datetime | None:
-    """Return when a signed link dies, where it says so (docs/gateway.md, 2.6).
+    """Return when a signed link expires (docs/gateway.md, section 2.6).
 
     Args:
-        url: With ``X-Tos-Date`` and ``X-Tos-Expires`` in its query (or their likes, as
-            ``X-Amz-…``), or ``Expires`` in Unix time.
+        url: With ``X-Tos-Date`` and ``X-Tos-Expires`` in its query (or their likes, such as
+            ``X-Amz-…``), or with ``Expires`` in Unix time.
 
     Returns:
-        An aware time in UTC.
+        An aware time in UTC; ``None`` where the link does not say so.
     """
     query = {key.lower(): value for key, value in parse_qsl(urlsplit(url).query)}
     for key, value in query.items():
@@ -107,7 +113,7 @@ def link_expiry(url: str) -> datetime | None:
 
 
 def needs_key(url: str, base_url: str) -> bool:
-    """Return whether only the Bearer token opens the link (docs/gateway.md, 2.5).
+    """Return whether only the Bearer token opens the link (docs/gateway.md, section 2.5).
 
     That is so at the gateway itself, except where the link is signed.
     """
@@ -137,7 +143,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_internal(host: str) -> bool:
-    """Whether the internet knows no such host: it is a name or an address of some local network."""
+    """Whether ``host`` is a name or an address of a local network, unknown to the internet."""
     address = _address(host)
     return not address.is_global if address else "." not in host or _is_loopback(host)
 

@@ -1,4 +1,4 @@
-"""What is known of each task, and of the gateway."""
+"""The models: video tasks, and the state of the gateway's accounts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ else:
     CharField = models.CharField
 
 MAX_NESTING = 30
-"""Of metadata: MariaDB stores no JSON deeper than 32."""
+"""Levels of metadata at most: MariaDB stores no JSON deeper than 32."""
 
 _FORBIDDEN = [
     chr(code)
@@ -42,21 +42,21 @@ _FORBIDDEN = [
         *(0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)),
     )
 ]
-"""Characters that the database refuses in a task id: blanks and controls of ASCII and Latin-1, ends
-of lines, and what reorders text. It could not be asked for NUL."""
+"""Characters that the database refuses in a task id: blanks and control characters of ASCII and
+Latin-1, ends of lines, and what reorders text. It cannot be asked for NUL."""
 
 APPLICATION_COLUMNS = {"task_id", "metadata", "updated_at"}
-"""The columns of a task that ``save()`` writes."""
+"""The columns of a task that ``save()`` writes; the workers own the others."""
 
 OVERDUE_AFTER = timedelta(minutes=2)
-"""How long a look at a task may be late before something must be wrong."""
+"""How late a poll or a delivery may be until it counts as a problem."""
 
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class TaskIdField(CharField):
-    """Stores no id that no row can have, whichever call of the ORM writes it."""
+    """Refuses invalid ids whichever call of the ORM writes them."""
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         if value is not None and not hasattr(value, "resolve_expression"):
@@ -69,14 +69,14 @@ class TaskIdField(CharField):
 
 
 def validate_metadata(metadata: object) -> dict[str, Any]:
-    """Return ``metadata`` if it is a JSON object.
+    """Return ``metadata`` if it is a JSON object that every database can store.
 
     Raises:
-        OctovidMetadataError: It is not a dict, holds what JSON does not, or is nested too deep.
+        OctovidMetadataError: It is not a dict, holds what JSON cannot, or is nested too deeply.
     """
     if not isinstance(metadata, dict):
         raise OctovidMetadataError(
-            gettext("metadata is a dict, not %(type)s") % {"type": type(metadata).__name__}
+            gettext("metadata must be a dict, not %(type)s") % {"type": type(metadata).__name__}
         )
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
@@ -97,7 +97,7 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
 
 
 def _nesting(value: object) -> int:
-    """How many levels of objects and arrays there are; the depth is known to be finite."""
+    """How many levels of objects and arrays there are; ``value`` is known to be finite."""
     if isinstance(value, dict):
         value = list(value.values())
     return 1 + max(map(_nesting, value), default=0) if isinstance(value, (list, tuple)) else 0
@@ -107,7 +107,7 @@ class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
     def bulk_update(
         self, objs: Iterable[VideoTask], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
-        """As Django's own; Django 5.2 asks a field there only how to read a value."""
+        """Do as Django's; Django 5.2 does not call ``TaskIdField.get_db_prep_save`` there."""
         tasks, names = list(objs), list(fields)
         if "task_id" in names:
             for task in tasks:
@@ -115,65 +115,69 @@ class VideoTaskQuerySet(models.QuerySet["VideoTask"]):
         return super().bulk_update(tasks, names, batch_size)
 
     def primary(self) -> VideoTaskQuerySet:
-        """The same tasks where they are written: a replica may not know of the last write yet."""
+        """The same tasks in the database for writing: a replica may lag behind."""
         return self.using(router.db_for_write(self.model))
 
     def active(self) -> VideoTaskQuerySet:
-        """Tasks that have not ended."""
+        """Tasks that have not completed."""
         return self.filter(status__in=ACTIVE_STATUSES)
 
     def finished(self) -> VideoTaskQuerySet:
-        """Tasks that have ended, ``LOST`` ones too."""
+        """Tasks that have completed, ``LOST`` ones included."""
         return self.filter(status__in=FINAL_STATUSES)
 
     def succeeded(self) -> VideoTaskQuerySet:
-        """Tasks whose video was made."""
+        """Tasks that succeeded (``SUCCESS``)."""
         return self.filter(status=TaskStatus.SUCCESS)
 
     def failed(self) -> VideoTaskQuerySet:
-        """Tasks that ended without a video: ``FAILURE`` and ``LOST``."""
+        """Tasks that completed without a video: ``FAILURE`` and ``LOST``."""
         return self.filter(status__in=FINAL_STATUSES - {TaskStatus.SUCCESS})
 
     def due(self, at: datetime | None = None) -> VideoTaskQuerySet:
-        """Tasks to be looked at by ``at`` (default: now) that nobody is looking at."""
+        """Tasks whose next poll is due, and which no worker has claimed.
+
+        Args:
+            at: Due by then, in UTC; by default now.
+        """
         return self.filter(next_poll_at__lte=at or timezone.now())
 
     def overdue(self) -> VideoTaskQuerySet:
-        """Tasks that should have been looked at two minutes ago: nothing refreshes."""
+        """Tasks whose poll is two minutes late or more: nothing polls."""
         return self.due(timezone.now() - OVERDUE_AFTER)
 
     def polled(self) -> VideoTaskQuerySet:
-        """Tasks that are looked at until they end."""
+        """Tasks that have a next poll: they are polled until they complete."""
         return self.filter(next_poll_at__isnull=False)
 
     def resumable(self) -> VideoTaskQuerySet:
-        """Tasks that are looked at no longer, though the gateway has declared no end of theirs."""
+        """Tasks that are not polled, but could be: polling was stopped, or they are ``LOST``."""
         return self.filter(next_poll_at__isnull=True).exclude(status__in=STICKY_STATUSES)
 
     def undelivered(self) -> VideoTaskQuerySet:
-        """Tasks that have ended, but whose end the site's receivers have not taken yet."""
+        """Tasks that have completed, and whose completion is not delivered yet."""
         return self.filter(completed_at__isnull=False, delivered_at__isnull=True)
 
     def abandoned(self) -> VideoTaskQuerySet:
-        """Undelivered tasks whose delivery was given up, because receivers kept on failing."""
+        """Undelivered tasks whose last delivery attempt has failed."""
         return self.undelivered().filter(next_delivery_at__isnull=True)
 
 
 class VideoTaskManager(models.Manager["VideoTask"]):
     def track(self, task_id: str, *, metadata: dict[str, Any] | None = None) -> VideoTask:
-        """Follow a task of the gateway to its end. Doing so twice is doing so once.
+        """Track a task of the gateway: poll it until it completes. Idempotent.
 
         Args:
             task_id: The id that the gateway's creation call returned.
-            metadata: The site's own, any JSON object. Of a task that is tracked already, it
-                replaces the keys that it names.
+            metadata: Application data, any JSON object. For a task that is tracked already, its
+                keys are merged into what the task has.
 
         Returns:
             The task; a new one is due at once.
 
         Raises:
-            OctovidTaskIdError: No gateway can have given this id.
-            OctovidMetadataError: ``metadata`` is no JSON object.
+            OctovidTaskIdError: This cannot be the id of a task.
+            OctovidMetadataError: ``metadata`` is not a JSON object.
             OctovidSynchronousOnlyError: It was called in async code.
         """
         if metadata is not None:
@@ -202,10 +206,11 @@ class VideoTaskManager(models.Manager["VideoTask"]):
 
 
 class VideoTask(models.Model):
-    """A video generation task, as the gateway last told of it.
+    """A video generation task, as the gateway last reported it.
 
     The row is the truth: ``next_poll_at`` and ``next_delivery_at`` are both timetable and lease.
-    Who pushes one of them ahead owns the row's next look, or the delivery of its end, until then.
+    The worker that pushes one of them ahead owns the next poll, or the next delivery attempt, until
+    then.
     """
 
     task_id = TaskIdField(_("task id"), max_length=MAX_TASK_ID_LENGTH, unique=True)
@@ -215,12 +220,12 @@ class VideoTask(models.Model):
     progress = models.PositiveSmallIntegerField(
         _("progress"), default=0, validators=[MaxValueValidator(100)], help_text=_("in percent")
     )
-    fail_reason = models.TextField(_("reason of the failure"), blank=True)
+    fail_reason = models.TextField(_("failure reason"), blank=True)
     upstream_status = models.CharField(
-        _("upstream status"),
+        _("raw upstream status"),
         max_length=64,
         blank=True,
-        help_text=_("the channel's own word, as it was sent"),
+        help_text=_("as the channel behind the gateway reports it"),
     )
     video_url = models.TextField(_("video link"), blank=True)
     video_url_expires_at = models.DateTimeField(_("video link expires at"), null=True, blank=True)
@@ -230,67 +235,67 @@ class VideoTask(models.Model):
     resolution = models.CharField(_("resolution"), max_length=64, blank=True)
     ratio = models.CharField(_("aspect ratio"), max_length=64, blank=True)
     model = models.CharField(
-        _("model"), max_length=191, blank=True, help_text=_("what makes the video")
+        _("model"), max_length=191, blank=True, help_text=_("that generates the video")
     )
     total_tokens = models.BigIntegerField(_("tokens"), null=True, blank=True)
     submitted_at = models.DateTimeField(_("submitted at"), null=True, blank=True)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     payload = models.JSONField(
-        _("payload"), null=True, blank=True, help_text=_("what the gateway last answered")
+        _("payload"), null=True, blank=True, help_text=_("data of the last response")
     )
     metadata = models.JSONField(
-        _("metadata"), default=dict, blank=True, help_text=_("the site's own")
+        _("metadata"), default=dict, blank=True, help_text=_("application data, a JSON object")
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     recovered_at = models.DateTimeField(
-        _("taken back at"),
+        _("recovered at"),
         null=True,
         blank=True,
-        help_text=_("when it was lost, but found alive: its time to end began anew"),
+        help_text=_("when it was last found after being lost, or polling was resumed"),
     )
     changed_at = models.DateTimeField(
         _("last change"),
         null=True,
         blank=True,
-        help_text=_("when status, progress or upstream status last became another"),
+        help_text=_("when status, progress or raw upstream status last changed"),
     )
-    polled_at = models.DateTimeField(_("last look"), null=True, blank=True)
-    poll_count = models.PositiveIntegerField(_("looks"), default=0)
+    polled_at = models.DateTimeField(_("last poll"), null=True, blank=True)
+    poll_count = models.PositiveIntegerField(_("polls"), default=0)
     next_poll_at = models.DateTimeField(
-        _("next look"), null=True, blank=True, help_text=_("none: the task is no longer polled")
+        _("next poll"), null=True, blank=True, help_text=_("empty: the task is not polled")
     )
     error_count = models.PositiveIntegerField(
-        _("errors"), default=0, help_text=_("in a row, while asking")
+        _("errors"), default=0, help_text=_("polls in a row that failed")
     )
     last_error = models.TextField(_("last error"), blank=True)
     not_found_count = models.PositiveIntegerField(
-        _("not found"), default=0, help_text=_("answers in a row that the task does not exist")
+        _("not found"), default=0, help_text=_("responses in a row that the task does not exist")
     )
     not_found_since = models.DateTimeField(_("not found since"), null=True, blank=True)
     refused_since = models.DateTimeField(
         _("refused since"),
         null=True,
         blank=True,
-        help_text=_("403 or 404, which may be the account's or this task's alone"),
+        help_text=_("with 403 or 404, whose scope may be the account or this task"),
     )
     account_error_count = models.PositiveIntegerField(
-        _("errors of the account"), default=0, help_text=_("in a row, among the errors")
+        _("account errors"), default=0, help_text=_("those of the errors with scope account")
     )
     link_awaited_since = models.DateTimeField(_("link awaited since"), null=True, blank=True)
 
-    completed_at = models.DateTimeField(_("end seen at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completion recorded at"), null=True, blank=True)
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     delivery_attempts = models.PositiveIntegerField(_("delivery attempts"), default=0)
     delivery_attempts_before_resend = models.PositiveIntegerField(
-        _("earlier delivery attempts"),
+        _("delivery attempts before resend"),
         default=0,
-        help_text=_("before the end was last sent again by hand"),
+        help_text=_("made before the completion was last resent by hand"),
     )
     delivery_error = models.TextField(_("delivery error"), blank=True)
-    next_delivery_at = models.DateTimeField(_("next delivery"), null=True, blank=True)
+    next_delivery_at = models.DateTimeField(_("next delivery attempt"), null=True, blank=True)
 
     objects = VideoTaskManager.from_queryset(VideoTaskQuerySet)()
 
@@ -305,8 +310,8 @@ class VideoTask(models.Model):
             models.Index(fields=["model", "-created_at"], name="octovid_model"),
             models.Index(fields=["-created_at", "-id"], name="octovid_created"),
             models.Index(fields=["completed_at"], name="octovid_completed"),
-            # What the admin asks for above the list: statistics of ends, what was given up,
-            # which links die soon.
+            # What the admin shows above the list: task outcomes, abandoned completions, links that
+            # expire soon.
             models.Index(
                 fields=["completed_at", "status", "total_tokens"], name="octovid_outcomes"
             ),
@@ -331,9 +336,9 @@ class VideoTask(models.Model):
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make a new task due at once, unless it says when it is or has completed.
+        """Make a new active task due at once, unless ``next_poll_at`` is given.
 
-        A default of the column could not know the status, and ``bulk_create()`` calls no
+        A default of the column could not depend on the status, and ``bulk_create()`` does not call
         ``save()``.
         """
         super().__init__(*args, **kwargs)
@@ -352,11 +357,11 @@ class VideoTask(models.Model):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> None:
-        """Store the task; of one that is stored already, only what is the site's own.
+        """Store the task; of one that is stored already, only ``APPLICATION_COLUMNS``.
 
-        The rest is the workers', who may have written since this instance was read: its stale
-        values would have the task polled again, or its end delivered again as if for the first
-        time. ``update_fields`` writes what it names.
+        The workers own the other columns, and may have written them since this instance was read:
+        its stale values would have the task polled again, or its completion delivered again as if
+        for the first time. ``update_fields`` writes what it names.
 
         Raises:
             DatabaseError: The task has been deleted meanwhile; it stays so.
@@ -372,7 +377,7 @@ class VideoTask(models.Model):
         )
 
     def _application_columns(self) -> set[str]:
-        """The columns that no worker writes, those that a site's own subclass adds among them."""
+        """The columns that no worker writes, with those that a subclass adds."""
         return {
             field.attname
             for field in self._meta.concrete_fields
@@ -386,46 +391,46 @@ class VideoTask(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the task has ended, and is no longer polled."""
+        """Whether the task has completed, and is no longer polled."""
         return TaskStatus(self.status).is_final
 
     @property
     def is_link_expired(self) -> bool:
-        """Whether there was a link to the video that is dead by now."""
+        """Whether the link to the video has expired."""
         expires_at = self.video_url_expires_at
         return bool(self.video_url) and expires_at is not None and expires_at <= timezone.now()
 
     @property
     def has_video(self) -> bool:
-        """Whether there is a link to the video that is alive."""
+        """Whether there is a link to the video that has not expired."""
         return bool(self.video_url) and not self.is_link_expired
 
 
 class GatewayState(models.Model):
-    """How things stand with one account at the gateway."""
+    """The state of one account at the gateway: its last responses, its pause, its outage."""
 
     name = models.CharField(_("account"), max_length=64, unique=True, default="default")
-    last_run_at = models.DateTimeField(_("last tick"), null=True, blank=True)
-    last_response_at = models.DateTimeField(_("last answer"), null=True, blank=True)
+    last_run_at = models.DateTimeField(_("last polling run"), null=True, blank=True)
+    last_response_at = models.DateTimeField(_("last response"), null=True, blank=True)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
-    pause_reason = models.TextField(_("reason of the pause"), blank=True)
+    pause_reason = models.TextField(_("pause reason"), blank=True)
     pause_count = models.PositiveIntegerField(
-        _("pauses"), default=0, help_text=_("in a row, without an answer between them")
+        _("pauses"), default=0, help_text=_("in a row, without a success between them")
     )
     is_rate_limited = models.BooleanField(default=False, editable=False)
-    """Whether it is paused by 429."""
+    """Whether the pause is by 429."""
     fingerprint = models.CharField(max_length=32, blank=True, editable=False)
-    """Of the key and the ``BASE_URL`` by which the pause came; it tells neither."""
+    """Of the key and the ``BASE_URL`` of the pause: a keyed hash that reveals neither."""
     suspects = models.CharField(max_length=255, blank=True, editable=False)
-    """The last tasks that met what may be the account's, as ``suspicion`` writes them."""
+    """The last tasks that met an error whose scope may be the account; see ``suspicion``."""
     acquitted_at = models.DateTimeField(null=True, editable=False)
-    """When a pause last ended by a response: who was refused before that was so by itself."""
+    """When the last pause ended by a success. A task refused since before is so by itself."""
     failing_since = models.DateTimeField(
-        _("no response since"), null=True, blank=True, help_text=_("by none of the polls")
+        _("no response since"), null=True, blank=True, help_text=_("to any poll")
     )
-    failure_reason = models.TextField(_("reason of the outage"), blank=True)
+    failure_reason = models.TextField(_("outage reason"), blank=True)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
-    """Batches in a row without a response."""
+    """Batches in a row without any response."""
     is_outage_logged = models.BooleanField(default=False, editable=False)
 
     class Meta:
@@ -437,5 +442,5 @@ class GatewayState(models.Model):
 
     @property
     def is_paused(self) -> bool:
-        """Whether no task is to be asked about for now."""
+        """Whether all polling of the account is paused."""
         return self.paused_until is not None and self.paused_until > timezone.now()

@@ -1,4 +1,4 @@
-"""Names of fields, however a gateway writes them: what they may hold is told by their words."""
+"""Names of fields in a response: the words of a name decide what the field may hold."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MAX_NAME = 100
 _MAX_NAMES = 1_000
 _MAX_TEXT = 16 * 1024
 _MAX_PARTS = 500
-"""Of the JSON in one string: ``body`` has counted nothing in it."""
+"""The most values of JSON within a string, which ``body`` does not count."""
 
 _BOX_WORDS = (
     *("content", "data", "output", "result", "creation", "video", "generation", "response"),
     *("metadata", "generated", "generate", "sample", "asset", "work", "file"),
     *("task", "json", "base", "resp"),
 )
-"""A box is named with these words alone, the sooner, the better: so no input is one."""
+"""The names of boxes consist of these words alone, the likeliest first; so no input is a box."""
 _LINK_WORDS = ("result", "video", "", "output", "content", "download")
-"""The same before "url" or "uri", or nothing: a result may be an enhanced version of the video."""
+"""The words before "url" or "uri", or none, the best first: a result may be an enhanced video."""
 LINK_RANKS = len(_LINK_WORDS)
 
 
@@ -36,7 +36,7 @@ def snake_case(name: str) -> str:
 
 
 def fields_of(value: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the fields of an object by their names in snake case; of two, the first."""
+    """Return the fields of an object by their names in snake case; of equal ones, the first."""
     fields: dict[str, Json] = {}
     for name, field in islice(value.items(), _MAX_NAMES):
         fields.setdefault(snake_case(name), field)
@@ -44,7 +44,7 @@ def fields_of(value: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def opened(value: Json) -> Json:
-    """Return the object that a string is in JSON, and anything else as it is."""
+    """Return the JSON object that a string holds; any other value unchanged."""
     if not isinstance(value, str) or not value.startswith("{") or len(value) > _MAX_TEXT:
         return value
     if sum(map(value.count, "[{,")) > _MAX_PARTS:
@@ -56,16 +56,16 @@ def opened(value: Json) -> Json:
 
 
 def box_names(fields: Mapping[str, Json]) -> list[str]:
-    """Return under which names a task may hold what was made of it, the likeliest first.
+    """Return the names of the boxes in an object, the likeliest first.
 
-    That is an object, a list of such, or the link.
+    A box may hold what was generated for a task: an object, a list of objects, or the link.
     """
     ranks = {name: _rank(_words(name), _BOX_WORDS) for name in fields}
     return sorted((name for name in fields if ranks[name] >= 0), key=lambda name: ranks[name])
 
 
 def link_rank(name: str) -> int:
-    """Return how good a link of this name is, 0 for the best; -1 where it is none to a video."""
+    """Return the rank of a link by its name, 0 for the best; -1 where it is not one to a video."""
     *words, last = _words(name)
     return _rank(tuple(words) or ("",), _LINK_WORDS) if last in ("url", "uri") else -1
 

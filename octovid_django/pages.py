@@ -1,4 +1,4 @@
-"""Pages: what a proxy in front of the gateway sends in its place."""
+"""HTML pages that a proxy in front of the gateway sends in place of its responses."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def is_page(headers: Mapping[str, str], body: bytes) -> bool:
 
 
 def is_challenge(status: int, headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether a proxy in front of the gateway wants to see a browser.
+    """Return whether a proxy in front of the gateway demands a browser (a challenge page).
 
-    Its page of 403 is never the gateway's, whose errors are JSON. A page of 503 is most often an
-    outage: a challenge has a header that says so, or a script, without which it could ask nothing.
+    A 403 with a page is never the gateway's, whose errors are JSON. A 503 with a page is most often
+    an outage: a challenge has a header that says so, or a script, without which it cannot work.
     """
     if status not in (403, 503) or not is_page(headers, body):
         return False
-    is_asking = "cf-mitigated" in headers or b"<script" in body[:_MAX_READ].lower()
-    return status == 403 or is_asking
+    is_interactive = "cf-mitigated" in headers or b"<script" in body[:_MAX_READ].lower()
+    return status == 403 or is_interactive
 
 
 def page_text(headers: Mapping[str, str], body: bytes) -> str:
-    """Return what a page is, where that explains an error, else ""."""
+    """Return what kind of page it is, where that explains an error, else ""."""
     is_declared = headers.get("cf-mitigated", "").lower() == "challenge"
     is_marked_up = is_page(headers, body) or body[:1024].lstrip().startswith(b"<")
     if is_declared or (is_marked_up and _CHALLENGE.search(body[:_MAX_READ])):

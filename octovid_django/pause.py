@@ -1,8 +1,8 @@
-"""How things stand with the account: paused by its errors, suspected, cut off, or well.
+"""The state of the account: its pause and the probe after it, suspicions, and its outages.
 
-While ``paused_until`` lies ahead nobody polls. Then one probe goes first, and only its success ends
-the pause. ``paused_until`` is a lease here too: who pushes it ahead sends that probe. All of it is
-written by compare-and-swap, so that of several workers one writes, and one logs.
+While ``paused_until`` lies ahead no worker polls. Then one probe goes first, and only its success
+resumes polling. ``paused_until`` is a lease too: the worker that pushes it ahead sends the probe.
+Everything is written by compare-and-swap, so that of several workers one writes, and one logs.
 """
 
 from __future__ import annotations
@@ -34,24 +34,27 @@ LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 OUTAGE_AFTER = timedelta(seconds=30)
 OUTAGE_AFTER_BATCHES = 2
-"""How long, and by how many batches in a row, there is no response until it is an outage."""
+"""It is an outage once there was no response for so long, and in so many batches in a row."""
 MOST_SWAPS = 10
 
 _rows = GatewayState.objects.filter(name=ACCOUNT)
 
 
 def gateway_state() -> GatewayState:
-    """Return how things stand with the account; a pause of another key or ``BASE_URL`` ends."""
+    """Return the state of the account.
+
+    Polling that was paused with another key or ``BASE_URL`` is resumed first.
+    """
     state = GatewayState.objects.get_or_create(name=ACCOUNT)[0]
     if state.pause_count and not is_of_these_settings(state):
         if _end_pause(state):
-            logger.info("Polling resumes (account %s): its key or BASE_URL was changed", state.name)
+            logger.info("Account %s: polling resumed, its key or BASE_URL has changed", state.name)
         state.refresh_from_db()
     return state
 
 
 def is_of_these_settings(state: GatewayState) -> bool:
-    """Whether a pause came by the key and the ``BASE_URL`` that the settings have now."""
+    """Whether the pause was made with the key and the ``BASE_URL`` of the present settings."""
     return state.fingerprint in ("", _fingerprint()) or not _fingerprint()
 
 
@@ -64,7 +67,11 @@ def _fingerprint() -> str:
 
 
 def claim_probe(state: GatewayState) -> bool:
-    """Whether the caller may send the probe that goes first after a pause."""
+    """Claim the probe that goes first after a pause.
+
+    Returns:
+        Whether the caller has it, and no other worker.
+    """
     if state.is_paused:
         return False
     lease = timezone.now() + timedelta(seconds=octovid_settings.TIMEOUT + 5)
@@ -73,12 +80,12 @@ def claim_probe(state: GatewayState) -> bool:
 
 
 def pause(state: GatewayState, error: OctovidAccountError) -> None:
-    """Stop all polling for a while: as long as ``error`` says, or longer each time in a row.
+    """Pause all polling: as long as ``error`` says, or twice as long each time in a row.
 
     Args:
-        state: As it stood before the gateway was polled. Where another worker has paused since
-            then, its pause holds.
-        error: The account's.
+        state: As it was before the poll. Where another worker has paused polling since, that pause
+            holds.
+        error: What the poll met.
     """
     length = min(FIRST_PAUSE * 2 ** min(state.pause_count, 10), LONGEST_PAUSE)
     if error.retry_after is not None and error.retry_after > timedelta(0):
@@ -92,13 +99,17 @@ def pause(state: GatewayState, error: OctovidAccountError) -> None:
     )
     if has_paused:
         seconds = length.total_seconds()
-        logger.error("Polling pauses for %d s (account %s): %s", seconds, ACCOUNT, error)
+        logger.error("Account %s: polling paused for %d s: %s", ACCOUNT, seconds, error)
 
 
 def resume(state: GatewayState) -> None:
-    """Let everybody poll again: the probe has succeeded."""
+    """Resume polling after a pause: the probe has succeeded.
+
+    Args:
+        state: As it was before the probe.
+    """
     if _end_pause(state, acquitted_at=timezone.now(), suspects=""):
-        logger.info("Polling resumes (account %s): the gateway responds again", ACCOUNT)
+        logger.info("Account %s: polling resumed, the probe has succeeded", ACCOUNT)
 
 
 def _end_pause(state: GatewayState, **fields: Any) -> bool:
@@ -107,19 +118,19 @@ def _end_pause(state: GatewayState, **fields: Any) -> bool:
 
 
 def forget_reason(state: GatewayState) -> None:
-    """The probe met something else: what the pause came by is history, probing goes on."""
+    """Clear the reason of the pause: the probe met another error. Probing goes on."""
     _rows.filter(pause_count=state.pause_count).update(pause_reason="")
 
 
 def record_sightings(state: GatewayState, sightings: Collection[Sighting]) -> bool:
-    """Note who met what may be the account's, beside what other workers have noted since.
+    """Record errors whose scope may be the account, beside those that other workers record.
 
     Args:
-        state: As it stood before the gateway was polled.
-        sightings: Of one batch.
+        state: As it was before the batch.
+        sightings: Those of one batch.
 
     Returns:
-        Whether it is the account's, all told.
+        Whether one of them has scope account.
     """
     text = state.suspects
     for _ in range(MOST_SWAPS):
@@ -131,20 +142,28 @@ def record_sightings(state: GatewayState, sightings: Collection[Sighting]) -> bo
 
 
 def record_response(state: GatewayState) -> None:
-    """Note that the gateway has responded: an outage, where there was one, is over."""
+    """Record that the gateway has responded, which ends an outage.
+
+    Args:
+        state: As it was before the batch.
+    """
     _rows.update(last_response_at=timezone.now())
     if not state.failure_count:
         return
     failing = _rows.filter(failing_since=state.failing_since)
     over = {"failing_since": None, "failure_count": 0, "failure_reason": ""}
     if failing.filter(is_outage_logged=True).update(is_outage_logged=False, **over):
-        logger.info("The outage is over (account %s): the gateway responds again", ACCOUNT)
+        logger.info("Account %s: the outage is over, the gateway responds again", ACCOUNT)
     else:
         failing.update(**over)
 
 
 def record_failure(error: OctovidTransientError) -> None:
-    """Note that a whole batch met no response; from the second one on it may be an outage."""
+    """Record a batch without any response; from the second one in a row it may be an outage.
+
+    Args:
+        error: What one of its polls met.
+    """
     now = timezone.now()
     _rows.filter(failing_since=None).update(failing_since=now)
     _rows.update(failure_count=F("failure_count") + 1, failure_reason=error.reason)
@@ -155,7 +174,7 @@ def record_failure(error: OctovidTransientError) -> None:
     )
     if outage.update(is_outage_logged=True):
         logger.error(
-            "An outage (account %s), no response since %s: %s. Check BASE_URL and the network",
+            "Account %s: outage, no response since %s: %s. Check BASE_URL and the network",
             ACCOUNT,
             f"{timezone.localtime(_rows.values_list('failing_since', flat=True).get()):%H:%M:%S}",
             error.reason,
@@ -163,13 +182,13 @@ def record_failure(error: OctovidTransientError) -> None:
 
 
 def is_outage(state: GatewayState) -> bool:
-    """Whether the gateway has given no response for so long that it is none by chance."""
+    """Whether there has been no response for so long that it counts as an outage."""
     since = state.failing_since
     is_long = since is not None and since <= timezone.now() - OUTAGE_AFTER
     return is_long and state.failure_count >= OUTAGE_AFTER_BATCHES
 
 
 def record_run() -> None:
-    """Note that a tick has begun: something refreshes."""
+    """Record that a polling run has begun."""
     gateway_state()
     _rows.update(last_run_at=timezone.now())

@@ -1,4 +1,4 @@
-"""What a problem is, and the words for numbers and times in one."""
+"""What a problem is, and how its text shows numbers and times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 MAX_COUNTED = 10_000
-"""Tasks that are counted; whether there are more makes no difference to what is to be done."""
+"""The most tasks that are counted: more of them make no difference to what is to be done."""
 
 
 Mask = Callable[[VideoTask], VideoTask]
@@ -31,20 +31,20 @@ def unmasked(task: VideoTask) -> VideoTask:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong."""
+    """One problem, for operators and for programs."""
 
     code: str
     """A stable word for programs.
 
-    - ``settings``: one is missing or wrong.
-    - ``database``: it cannot be reached (``octovid_status`` alone tells), or completions are not
-      delivered because it fails.
-    - ``broker``: django-q2's cannot be reached, so no work reaches a cluster.
-    - ``schedule``: there is none, or it is switched off.
-    - ``unreachable``: the gateway gives no response.
-    - ``paused``: the account's polling is, by an error of the account's.
-    - ``errors``: most tasks meet errors.
-    - ``cluster``: none has ever run, and a task waits.
+    - ``settings``: a setting is missing or wrong.
+    - ``database``: the database cannot be reached (in ``octovid_status`` only), or completions are
+      not delivered because of it.
+    - ``broker``: django-q2's broker cannot be reached, so no work reaches a cluster.
+    - ``schedule``: the schedule is missing or switched off.
+    - ``unreachable``: the gateway does not respond.
+    - ``paused``: all polling of the account is paused, by an error with scope account.
+    - ``errors``: polling most tasks fails.
+    - ``cluster``: tasks are due, and no cluster has ever run.
     - ``overdue``: tasks are not polled.
     - ``expiring``: links expire before their completion is delivered.
     - ``abandoned``: completions whose last delivery attempt has failed.
@@ -53,16 +53,23 @@ class Problem:
     - ``stuck``: tasks that have not changed for long.
     """
     message: str
-    """What it is and what to do, in one line, in the active language."""
+    """What is wrong and what to do, in one line, in the active language."""
 
 
 def counted(code: str, tasks: QuerySet[VideoTask], message: StrPromise) -> Problem | None:
+    """Return the problem that there are such tasks, ``None`` where there are none.
+
+    Args:
+        code: Of the problem.
+        tasks: Those that have it.
+        message: Its text, with ``%(count)d``.
+    """
     count = tasks.order_by()[:MAX_COUNTED].count()
     return Problem(code, message % {"count": count}) if count else None
 
 
 def moment_text(moment: datetime) -> str:
-    """A moment; what is within the hour has seconds."""
+    """Return a time, in the current time zone: of the day within the hour, else with the date."""
     local = timezone.localtime(moment)
     if abs(moment - timezone.now()) < timedelta(hours=1):
         return f"{local:%H:%M:%S}"
@@ -70,11 +77,12 @@ def moment_text(moment: datetime) -> str:
 
 
 def length_text(since: datetime | None) -> str:
-    """How long it is since then, in minutes at least."""
+    """Return how long ago ``since`` is, in minutes or hours."""
     return span_text(max(timezone.now() - since, timedelta(minutes=1))) if since else ""
 
 
 def span_text(span: timedelta) -> str:
+    """Return a length of time in seconds, minutes or hours."""
     minutes = int(span.total_seconds() // 60)
     if minutes < 1:
         return _("%(number)d s") % {"number": span.total_seconds()}

@@ -1,8 +1,8 @@
-"""Why something failed, where a response says so.
+"""The reason of a failure, read from a response (docs/gateway.md, sections 2.12 and 2.16).
 
 Reasons stand under names that end in one of a few words (``fail_reason``, ``task_status_msg``,
-``errorMessage``), as text or as an object with a message and a code. One that only says *that* it
-failed gives way to one that says why.
+``errorMessage``), as text or as an object with a message and a code. A text that only says *that*
+something failed yields to one that says why.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from octovid_django.names import fields_of
 from octovid_django.values import Json, read_number, read_text, read_word
 
 _ENDINGS = ("reason", "error", "failure", "message", "msg", "detail")
-"""Of the names of reasons, singular or plural; the sooner, the better."""
+"""How the names of reasons end, singular or plural, the best first."""
 _ERROR_NAMES = ("message", "msg", "error", "detail", "title")
-"""Where an error response says what it is, if not in an object ``error``."""
+"""Names of the text of an error response that has no object ``error``."""
 _CODE_NAMES = ("code", "err_code", "error_code", "fail_code", "failure_code")
 _MAX_CODE = 10**12
 _MAX_NAMES = 1_000
@@ -40,26 +40,26 @@ _FILLERS = {
         "again later retry try"
     )
 }
-"""With these words any failure could be told."""
+"""Words that could describe any failure."""
 
 
 def fail_reason(places: Iterable[Mapping[str, Json]], others: Iterable[str] = ()) -> str:
-    """Return why a task failed, "" where nothing says so.
+    """Return why a task failed, "" where no reason is found.
 
     Args:
-        places: The objects in which a reason may stand, the likeliest first, by names in snake
-            case.
+        places: The objects in which a reason may stand, the likeliest first; their fields have
+            names in snake case.
         others: Texts that may be a reason, if ``places`` hold none.
     """
     places = list(places)
     found = [*_reasons(places), *others, *filter(None, map(_code, places))]
-    spoken = (text for text in found if _words(text) - _FILLERS - _SUCCESS)
-    hollow = (text for text in found if _words(text) - _SUCCESS)
-    return next(spoken, "") or next(hollow, "")
+    specific = (text for text in found if _words(text) - _FILLERS - _SUCCESS)
+    vague = (text for text in found if _words(text) - _SUCCESS)
+    return next(specific, "") or next(vague, "")
 
 
 def error_text(body: Json) -> str | None:
-    """Return what an error response says in its JSON, in whichever of the usual places."""
+    """Return the message of an error response, from whichever of the usual places in its JSON."""
     if not isinstance(body, Mapping):
         return None
     error = body.get("error")
@@ -69,15 +69,15 @@ def error_text(body: Json) -> str | None:
 
 
 def is_of_gateway(body: Json) -> bool:
-    """Return whether an error response is the gateway's own, not of a proxy in front of it.
+    """Return whether an error response comes from the gateway, not from a proxy in front of it.
 
-    Those send pages, or "problem details" (RFC 9457), which have a title instead of a message.
+    Proxies send pages, or "problem details" (RFC 9457), which have a title instead of a message.
     """
     return isinstance(body, Mapping) and ("title" not in body or "error" in body)
 
 
 def _first_text(value: Json) -> str | None:
-    """A text, also of the first item of a list, as some validators send them."""
+    """A text, or the first of a list, as some validators send them."""
     if isinstance(value, list):
         value = next(iter(value), None)
     return read_text(value.get("msg")) if isinstance(value, Mapping) else read_text(value)
@@ -106,7 +106,7 @@ def _texts(value: Json, place: Mapping[str, Json], depth: int) -> Iterator[str]:
 
 
 def _code(place: Mapping[str, Json]) -> str | None:
-    """The code of an error, where there is one: it tells a refusal from a glitch."""
+    """The code of an error, where there is one: it distinguishes a refusal from a glitch."""
     for code in map(place.get, _CODE_NAMES):
         if number := read_number(code):
             if 200 != number < _MAX_CODE:
@@ -117,6 +117,6 @@ def _code(place: Mapping[str, Json]) -> str | None:
 
 
 def _words(text: str) -> set[str]:
-    """The words of ``text``, without those Chinese ones that any failure could be told with."""
+    """The words of ``text``, without the Chinese ones that could describe any failure."""
     text = _CHINESE_SUCCESS.sub(" ", text.lower())
     return set(_WORDS.findall(_CHINESE_FILLERS.sub(" ", text)))

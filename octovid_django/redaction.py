@@ -1,10 +1,10 @@
-"""Texts without the API key and without what opens a video, for rows, logs, pages and terminals.
+"""Redaction: removing keys, and the queries of signed links, from rows, logs, pages, terminals.
 
-Whoever has the query of a signed link has the video, and a link turns up in many texts: in what
-the gateway says, in what a database refuses, in the error of a receiver that could not fetch it.
-``redact`` takes out what looks like a secret, whatever surrounds it, and every part of links that
-are known to belong to the text: as the text stands, and as it reads once escapes are undone. Each
-step reads the text a fixed number of times.
+The query of a signed link opens the video, and a link turns up in many texts: in responses, in the
+errors of databases, in the error of a receiver that could not fetch it. ``redact`` removes what
+looks like a secret, whatever surrounds it, and every part of the links that it is given: from the
+text as it stands, and from the text once escapes are undone. Each step reads the text a fixed
+number of times.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 
 MAX_LINE = 500
-"""Characters of a line that is kept."""
+"""The most characters of one line."""
 SHORTEST_KEY = 8
-"""Characters of a key. A shorter one is no secret, and cannot be redacted: it may be part of any
-word."""
+"""The fewest characters of a key. A shorter one cannot be redacted: it may be part of any word."""
 
 _MAX_TEXT = 256 * 1024
-"""Characters that are read of any text: nobody reads more of a page or a log."""
+"""The most characters that are read of a text, such as a page or a log."""
 _MAX_READ = 16 * MAX_LINE
-"""Characters that are read for one line: what is behind them can only be cut off."""
+"""The most characters that are read for one line: the rest would be cut off anyway."""
 _MAX_SECRET = 300
-"""Characters of a key."""
+"""The most characters of a key."""
 _MAX_TRACEBACK_LINES = 100
 _SHORTEST_PART = 6
 _MAX_PARTS = 64
-"""Parts of one link, and links of one JSON value, that are looked for."""
+"""The most parts of one link, and links in one JSON value, that are searched for."""
 _MAX_VALUES = 10_000
-"""Of JSON, in which links are looked for."""
+"""The most values of JSON that are searched for links."""
 
 _Json = Any
 
@@ -48,14 +47,14 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
     """Return ``text`` without secrets.
 
     Args:
-        text: Any text; the time that this takes grows with its length, and no faster.
-        links: Links that must not stand in it, whole or in parts, such as a task's video link; of
-            one that begins with its ``?``, the host and the path may.
+        text: Any text; this takes time in proportion to its length.
+        links: Links to remove, whole and in parts, such as the video link of a task. Of one that
+            begins with ``?``, only the query is known.
 
     Returns:
-        The text without the keys of ``OCTOVID`` in whatever spelling, the queries of links,
-        the values of parameters that are known to be secret, long random tokens, and ``links``.
-        Where only an escaped secret was found, the other escapes are undone too.
+        The text without the keys of ``OCTOVID`` in any spelling, the queries of links, the values
+        of parameters that are known to be secret, long random tokens, and ``links``. Where only an
+        escaped secret was found, the other escapes are undone too.
     """
     parts = _parts_of_links(tuple(links))
     as_it_stands = _redacted(_beginning(text, _MAX_TEXT), parts)
@@ -65,7 +64,7 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
 
 
 def redact_keys(text: str) -> str:
-    """Return ``text`` with ``***`` for every key of ``OCTOVID``, however it is spelled."""
+    """Return ``text`` with ``***`` in place of every key of ``OCTOVID``, in any spelling."""
     for key in _keys():
         text = _spellings(key).sub("***", text)
     return text
@@ -83,11 +82,13 @@ def one_line(text: str, links: Iterable[str] = ()) -> str:
 
 
 def traceback_text(error: BaseException, links: Iterable[str] = ()) -> str:
-    """Return the traceback of ``error``, redacted, for a log: a record with the error itself
-    would show its text, and in some handlers the variables of its frames.
+    """Return the traceback of ``error``, redacted, for a log.
+
+    A record with the error itself would show its text, and with some handlers the variables of its
+    frames.
 
     Args:
-        error: Whose traceback.
+        error: The exception that has the traceback.
         links: As of ``redact``.
     """
     lines = "".join(traceback.format_exception(error)).split("\n")
@@ -96,15 +97,15 @@ def traceback_text(error: BaseException, links: Iterable[str] = ()) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return what ``error`` is and says; some cannot even say it."""
+    """Return the type and the text of ``error``, where it has one."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  its __str__ is anybody's
+    except Exception:  # noqa: BLE001  its __str__ may raise anything
         return type(error).__name__
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with a blank for each character that a terminal obeys or cannot print.
+    """Return ``text`` with a blank for each character that controls a terminal or is not printable.
 
     A line break is one of them; ``printable_lines`` keeps those.
     """
@@ -112,7 +113,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return ``text`` line by line as ``printable`` has it."""
+    """Return ``text`` with each of its lines as ``printable`` returns it."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -134,7 +135,7 @@ def links_in(value: _Json) -> list[str]:
 
 
 def _beginning(text: str, length: int) -> str:
-    """Not up to the middle of a secret: nobody recognises it by its first half."""
+    """The first ``length`` characters, without half a secret, which nothing would recognise."""
     if len(text) <= length:
         return text
     last_word = _WORD.search(text[:length][::-1])
@@ -145,7 +146,7 @@ def _beginning(text: str, length: int) -> str:
 
 
 def _keys() -> Iterator[str]:
-    """The keys in ``OCTOVID``, whatever else is wrong there."""
+    """The keys in ``OCTOVID``, also where the rest of it is wrong."""
     configured = getattr(settings, "OCTOVID", None)
     values = [configured]
     if isinstance(configured, Mapping):
@@ -162,7 +163,7 @@ def _keys() -> Iterator[str]:
 
 
 _PERCENT, _AMPERSAND = r"(?:%|\\{1,4}u0025)", r"(?:&|\\{1,4}u0026)"
-"""As JSON may write them in what is quoted already."""
+"""Also as JSON may escape them within a text that is quoted already."""
 
 
 @lru_cache(maxsize=32)
@@ -217,13 +218,13 @@ _ESCAPE = re.compile(
     r"|&(?P<name>[A-Za-z]{2,12};)"
 )
 _MAX_ESCAPED = 3
-"""How often a text is escaped: a quoted link in JSON in a message is so twice."""
+"""How many times a text may be escaped: a quoted link in JSON in a message is so twice."""
 _FULL_WIDTH = {char: char - 0xFEE0 for char in range(0xFF01, 0xFF5F)}
 
 
 def _unescaped(text: str) -> str:
-    """How ``text`` reads without URL quoting, HTML, JSON and Python escapes, full width signs and
-    characters that nobody sees."""
+    """``text`` without URL quoting, HTML, JSON and Python escapes, full width signs and invisible
+    characters."""
     text = text.translate(_FULL_WIDTH)
     for _ in range(_MAX_ESCAPED):
         text, count = _ESCAPE.subn(_unescaped_char, text)
@@ -256,7 +257,7 @@ _NAMES = (
     r"|(?:[\w-]{0,24}[_-])?(?:key|sig|sign|pwd|auth|authorization|key[_-]pair[_-]id)"
 )
 _NAME = re.compile(rf"(?i){_NAMES}")
-_FIELD = re.compile(rf"(?i)(?<![\w-])({_NAMES})=.+")  # sig=…, and what is behind it in a word
+_FIELD = re.compile(rf"(?i)(?<![\w-])({_NAMES})=.+")  # sig=…, and the rest of the word
 _LABELLED = re.compile(  # sig: "…", ('sig', '…'), 'sig': ['…']
     rf"(?i)(?<![\w-])"
     rf"((?P<name>{_NAMES})(?:[\"'\\]{{1,6}}\s{{0,4}}[:=,]|\s{{0,4}}[:=])[\s\"'\\\[(]{{0,8}}"
@@ -266,7 +267,7 @@ _LABELLED = re.compile(  # sig: "…", ('sig', '…'), 'sig': ['…']
 )
 _BEARER = re.compile(r"(?i)\b(bearer[\s:+]{1,3})(?=\S{0,64}[\d_/=+-])[\w.~+/=-]{6,}")
 _BREAK = re.compile(r"(\s+|[\"'](?=[\])},:.;{\[(\\]*(?:[\"'\s]|$)))")
-"""White space, and a quote that ends what it began: any other is part of a word."""
+"""White space, and a closing quote: any other quote is part of a word."""
 _WORD = re.compile(r"\S+")
 _CLOSING = "\"'<>()[]{},.;:!?…。\\"
 _USER_INFO = re.compile(r"((?:\\?/){2})[^/\\]+@|^[^/@:]{1,64}:[^/]*@(?=[^/@]*/)")
@@ -288,7 +289,7 @@ _TIME = re.compile(r"\d{14}|\d{8}T\d{6}Z$")
 
 
 def _redacted(text: str, parts: Iterable[tuple[str, str]]) -> str:
-    """Return ``text`` without what stands in it as it is."""
+    """Return ``text`` without the secrets in it that are not escaped."""
     for part, instead in parts:
         text = text.replace(part, instead)
     text = redact_keys(text)
@@ -363,7 +364,7 @@ _ORDINARY = re.compile(
 
 @lru_cache(maxsize=64)
 def _parts_of_links(links: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """All that must not be left of ``links``, the longest first, and what stands there instead."""
+    """The parts of ``links`` to remove, the longest first, and what replaces each."""
     parts: dict[str, str] = {}
     for link in filter(None, links[:_MAX_PARTS]):
         found = _ORIGIN.match(link)

@@ -1,6 +1,7 @@
-"""Polling, in three steps: claim the tasks, ask the gateway, apply what it reports.
+"""Polling in three steps: claim tasks, query the gateway, apply its responses to the rows.
 
-No transaction is open while a request is. Here are the requests, and what they tell of the account.
+No transaction is open while a request is. This module has the requests, and what their outcomes
+mean for the account; ``claim`` and ``apply`` have the other steps.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from django.utils import timezone
 
 from octovid_django.apply import RefreshSummary, apply, write
 from octovid_django.claim import claim_due, claim_these, release
-from octovid_django.client import find_video, query_task
+from octovid_django.client import query_task
 from octovid_django.conf import octovid_settings
+from octovid_django.content import find_video
 from octovid_django.deadline import deadline
 from octovid_django.exceptions import OctovidAccountError, OctovidError, OctovidTransientError
 from octovid_django.models import GatewayState, VideoTask
@@ -45,16 +47,19 @@ __all__ = [
 ]
 
 BATCH_SECONDS = 20.0
-"""How long a batch goes on starting requests. What it does not get to is given back."""
+"""Seconds that a batch goes on starting requests. Tasks that it does not get to are released."""
 
 Outcome = TaskSnapshot | OctovidError | None
-"""``None``: not asked."""
+"""Of one poll; ``None`` where the task was not polled."""
 
 
 def refresh_due() -> RefreshSummary:
-    """Claim and refresh every task that is due now, batch by batch.
+    """Poll every task that is due now, batch by batch.
 
-    While the gateway is paused nothing is asked; after a pause one request goes first.
+    While the account is paused no task is polled; after the pause one probe goes first.
+
+    Returns:
+        The results of all batches.
 
     Raises:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
@@ -67,14 +72,14 @@ def refresh_due() -> RefreshSummary:
 
 
 def refresh_batch(due_at: datetime, seconds: float = BATCH_SECONDS) -> RefreshSummary:
-    """Claim and refresh up to ``BATCH_SIZE`` tasks that are due by ``due_at``.
+    """Poll up to ``BATCH_SIZE`` tasks that are due.
 
     Args:
-        due_at: When the tasks are due at the latest.
+        due_at: By when the tasks are due, in UTC.
         seconds: How long to go on starting requests.
 
     Returns:
-        What came of it; nothing asked means that nothing was to be asked.
+        The results; nothing ``polled`` means that no task was due, or the account is paused.
 
     Raises:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
@@ -93,16 +98,19 @@ def refresh_batch(due_at: datetime, seconds: float = BATCH_SECONDS) -> RefreshSu
 
 
 def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
-    """Refresh these tasks now, finished ones too, and also while the gateway is paused.
+    """Poll these tasks now, completed ones too, and also while the account is paused.
 
-    In a pause one of them goes first, and the others only if that succeeds. The pause goes on for
-    all other tasks, whatever comes of these.
+    During a pause one of them is polled first, and the others only if that succeeds. The pause goes
+    on for all other tasks, whatever the outcome.
 
-    The instances are left as they are: ``refresh_from_db()`` tells what came of each. A finished
-    task stays as it is, but for a new link; a ``LOST`` one that is alive or done is taken back.
+    The instances do not change: call ``refresh_from_db()`` on them. Of a completed task only the
+    link is renewed; a ``LOST`` one that is active or completed is recovered.
 
     Args:
         tasks: Saved tasks.
+
+    Returns:
+        The results; tasks that were not polled because of the account count as ``failed``.
 
     Raises:
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
@@ -124,7 +132,7 @@ def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
 
 
 def next_poll_at() -> datetime | None:
-    """Return when the next task is due, ``None`` for never; after a pause, not before its end."""
+    """Return when the next task is due, in UTC, but not before a pause ends; ``None`` for never."""
     rows = VideoTask.objects.primary().filter(next_poll_at__isnull=False).order_by("next_poll_at")
     first = rows.values_list("next_poll_at", flat=True).first()
     paused_until = gateway_state().paused_until
@@ -132,12 +140,12 @@ def next_poll_at() -> datetime | None:
 
 
 class _Batch:
-    """One batch of tasks that were claimed, from its requests to what is written of them.
+    """One batch of claimed tasks: its requests, and what is written after them.
 
     Args:
-        state: As it stood before any of them.
-        by_hand: Whether somebody wants to know of these tasks, paused or not. That ends and
-            prolongs no pause.
+        state: As it was before the first request.
+        by_hand: Whether these tasks are refreshed on demand, paused or not. That neither ends a
+            pause nor prolongs it.
     """
 
     def __init__(self, state: GatewayState, *, by_hand: bool = False) -> None:
@@ -146,7 +154,7 @@ class _Batch:
         self._suspicion = Suspicion(state)
         self._is_over = threading.Event()
         self.is_refused = False
-        """Whether an error of the account's was met."""
+        """Whether an error with scope account was met."""
 
     def refresh(
         self, tasks: Collection[VideoTask], due_at: datetime, seconds: float = BATCH_SECONDS
@@ -171,7 +179,7 @@ class _Batch:
                 refused.append((task, outcome))
             else:
                 total += apply(task, outcome, polled_at)
-        # Whose these are is known only now, and they are due after what has not been polled.
+        # Their scope is known only now, and they are due after the tasks that were not polled.
         total += self._apply_refused(refused)
         release(unpolled, due_at)
         if has_success and not (self.is_refused or self._by_hand):
@@ -187,10 +195,10 @@ class _Batch:
     def _poll(
         self, tasks: Collection[VideoTask], seconds: float
     ) -> Iterator[tuple[VideoTask, Outcome, bool, datetime]]:
-        """Poll ``tasks`` side by side; start no more once it is seen to be the account's error.
+        """Poll ``tasks`` concurrently; start no more after an error with scope account.
 
         Yields:
-            A task, what came of it, whether that is the account's, and when.
+            A task, the outcome of its poll, whether that has scope account, and when it came.
         """
         ends_at = time.monotonic() + seconds
 
@@ -220,10 +228,10 @@ class _Batch:
     def _apply_refused(
         self, refused: Collection[tuple[VideoTask, OctovidAccountError]]
     ) -> RefreshSummary:
-        suspected = record_sightings(self._state, self._suspicion.sightings)
-        kinds = [error for _, error in refused if error.suspicion]
-        if suspected and kinds:
-            self._pause(kinds[-1])
+        is_accounts = record_sightings(self._state, self._suspicion.sightings)
+        ambiguous = [error for _, error in refused if error.suspicion]
+        if is_accounts and ambiguous:
+            self._pause(ambiguous[-1])
         now = timezone.now()
         total = RefreshSummary()
         for task, error in refused:
@@ -244,7 +252,7 @@ class _Batch:
 
 
 def _query(task: VideoTask) -> tuple[TaskSnapshot, datetime]:
-    """Poll ``task``, and where its link does not come, ask for the video itself."""
+    """Poll ``task``; where the link of a success does not come, request the video itself."""
     with deadline(octovid_settings.TIMEOUT):
         snapshot = query_task(task.task_id)
         polled_at = timezone.now()

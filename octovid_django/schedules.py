@@ -1,4 +1,4 @@
-"""The schedule that django-q2's cluster works by."""
+"""The schedule that has django-q2's cluster start a polling run every minute."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FOREVER = -1
 def ensure_schedule(*, using: str, apps: Apps = installed_apps, **_: Any) -> None:
     """Create the schedule where there is none; a receiver of ``post_migrate``.
 
-    What an operator has edited stays: the interval, a pause, the cluster. Only a cluster that
-    ``OCTOVID["CLUSTER"]`` names wins over the row's.
+    An existing schedule keeps what an operator has edited. Only its cluster is set to
+    ``OCTOVID["CLUSTER"]``, where that names one.
 
     Args:
-        using: The database that was migrated.
-        apps: As of the migration, which may have been one without django-q2.
+        using: The alias of the database that was migrated.
+        apps: The app registry at the migration, maybe without django-q2.
     """
     try:
         schedule_model = apps.get_model("django_q", "Schedule")
@@ -38,7 +38,7 @@ def ensure_schedule(*, using: str, apps: Apps = installed_apps, **_: Any) -> Non
     try:
         cluster = octovid_settings.CLUSTER
     except OctovidSettingsError:
-        cluster = None  # a check tells; migrating goes on
+        cluster = None  # a check reports it; migrating goes on
     schedules = schedule_model._default_manager.using(using).filter(name=NAME)
     if not schedules.exists():
         schedules.create(

@@ -1,4 +1,4 @@
-"""What an error response is by its shape: content type and identifiers, in no human language."""
+"""What an error response means by its shape: identifiers, but no text in a human language."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def _words(value: Any) -> set[str]:
 
 
 def _named(fields: Mapping[str, Any], name: str) -> list[set[str]]:
-    """The words of the identifiers of this name, of the error and of what wraps it."""
+    """The words of the identifiers of this name, in the response and in its ``error``."""
     parts = (fields, fields.get("error"))
     return [_words(part.get(name)) for part in parts if isinstance(part, dict)]
 
 
 def names_task(fields: Mapping[str, Any]) -> bool:
-    """Whether the ``param`` or the ``code`` of a 404 speaks of the task."""
+    """Whether the ``param`` or the ``code`` of a 404 names the task."""
     words = [*_named(fields, "param"), *_named(fields, "code")]
     return any(each & {"task", "video", "id"} for each in words)
 
 
 def denies_task(fields: Mapping[str, Any]) -> bool:
-    """Whether the ``code`` of an error is one such as ``task_not_exist``."""
+    """Whether the ``code`` of an error says that the task is unknown, as ``task_not_exist``."""
     return any(
         {"task", "not"} <= each and each & {"exist", "exists", "found"}
         for each in _named(fields, "code")
@@ -41,14 +41,14 @@ def denies_task(fields: Mapping[str, Any]) -> bool:
 
 
 def is_wrong_path(fields: Mapping[str, Any]) -> bool:
-    """Whether the gateway says that it has no such path: it repeats method and path."""
+    """Whether the gateway has no such path; its message then repeats method and path."""
     error = fields.get("error")
     message = error.get("message") if isinstance(error, dict) else None
     return isinstance(message, str) and message.startswith("Invalid URL")
 
 
 def account_status(fields: Mapping[str, Any]) -> int | None:
-    """Which status of an error of the account's is the ``code`` of an error that came with 200."""
+    """Return the ``code`` of a response with 200, if it is the status of an account error."""
     parts = (fields, fields.get("error"))
     codes = [read_number(part.get("code")) for part in parts if isinstance(part, Mapping)]
     return next((int(code) for code in codes if code in _ACCOUNT_STATUSES), None)

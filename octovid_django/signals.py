@@ -1,12 +1,10 @@
-"""What the app tells the site. Every signal is sent with ``sender=VideoTask``.
+"""The signals, all with ``sender=VideoTask`` and ``task`` (``VideoTask``).
 
-``task`` (``VideoTask``) is the task as it stands in the database: signals come after the commit
-that they speak of.
+``task`` is as it stands in the database: a signal comes after the commit of what it announces.
 
-The three that speak of an end are sent at least once for each end, from a django-q2 worker, with
-``attempt`` (``int``): 1, and 2, 3, … when a receiver raised or the worker was killed before. A
-receiver must bear being called twice with the same task; ``attempt`` tells that it may be. One
-that raises stops neither the others nor the app.
+The three completion signals are delivered at least once, by a django-q2 worker, with ``attempt``
+(``int``): 1, and 2, 3, … for a retry after a receiver raised or the worker was killed, and for a
+resend. So receivers must be idempotent. One that raises stops neither the others nor the app.
 """
 
 from __future__ import annotations
@@ -30,17 +28,17 @@ class Failure(NamedTuple):
 
     error: BaseException
     line: str
-    """What and whose it is, in one redacted line."""
+    """The receiver and its error, in one redacted line."""
 
 
 class Signal(dispatch.Signal):
-    """A signal about a task. What its receivers raise is logged without the links of the task."""
+    """A signal about a task. Errors of its receivers are logged, without the links of the task."""
 
     def notify(self, task: VideoTask, **arguments: Any) -> list[Failure]:
         """Call every receiver, also after one has raised.
 
         Args:
-            task: What the signal is about.
+            task: The argument ``task`` of the receivers.
             arguments: The other arguments of the receivers.
 
         Returns:
@@ -49,7 +47,7 @@ class Signal(dispatch.Signal):
         links = task.known_links()  # as they are before a receiver changes the instance
         try:
             responses = self.send_robust(sender=type(task), task=task, **arguments)
-        except Exception as error:  # noqa: BLE001  none could be called, or not all
+        except Exception as error:  # noqa: BLE001  not all receivers could be called
             return [log_failure(task, error, links)]
         return [
             log_failure(task, response, links, receiver)
@@ -58,7 +56,7 @@ class Signal(dispatch.Signal):
         ]
 
     def _log_robust_failure(self, receiver: Callable[..., Any], err: Exception) -> None:
-        """Django's own record of it would hold the error as it is; ``notify`` logs it."""
+        """Log nothing: Django's record would hold the error, not redacted. ``notify`` logs it."""
 
 
 def log_failure(
@@ -67,10 +65,13 @@ def log_failure(
     """Log what a receiver raised, and return it.
 
     Args:
-        task: What the receiver was called about.
+        task: The task that the receiver was called with.
         error: What it raised.
-        links: Those of the task, which a receiver's error is likely to show.
-        receiver: Which one it was, where that is known.
+        links: The links of the task, to be redacted.
+        receiver: The receiver, where it is known.
+
+    Returns:
+        The error, and one line about it.
     """
     name = getattr(receiver, "__qualname__", None) or "a receiver"
     trace = traceback_text(error, links)
@@ -79,16 +80,16 @@ def log_failure(
 
 
 video_succeeded = Signal()
-"""The video was made (``SUCCESS``). Arguments: ``task``, ``attempt``."""
+"""The task succeeded: there is a video (``SUCCESS``). Arguments: ``task``, ``attempt``."""
 
 video_failed = Signal()
-"""There will be no video (``FAILURE``, ``LOST``). Arguments: ``task``, ``attempt``."""
+"""The task failed, or is lost (``FAILURE``, ``LOST``). Arguments: ``task``, ``attempt``."""
 
 video_completed = Signal()
-"""The task has ended; sent after one of the two above. Arguments: ``task``, ``attempt``."""
+"""The task has completed; sent after one of the two above. Arguments: ``task``, ``attempt``."""
 
 video_progressed = Signal()
-"""Status or progress changed, but this is not the end. Best effort: sent once, or not at all.
+"""Status or progress changed, without completion. Best effort: sent once, or not at all.
 
 Arguments: ``task``, ``previous_status`` (``TaskStatus``), ``previous_progress`` (``int``, percent).
 """

@@ -1,7 +1,7 @@
-"""What the gateway's answer says about a task, whatever shape it comes in.
+"""What a response reports about a task, whatever its shape (docs/gateway.md, sections 1 and 2).
 
-All tolerance of the gateway lives here: its documented answer, and the many that it is known to
-give instead. Nothing here asks, stores or reads a clock.
+All tolerance of the gateway is here: the documented response, and the many others that it is known
+to send. Nothing here sends a request, stores anything or reads a clock.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ _FINISHED = ("finish_time", "completed_at", "finished_at", "complete_time", "end
 
 @dataclass(frozen=True)
 class TaskSnapshot:
-    """What one answer says about a task. ``None`` or ``""`` is "it does not say"."""
+    """What one response reports about a task; ``None`` and ``""`` stand for "not reported"."""
 
     task_id: str
     status: TaskStatus | None
-    """``UNKNOWN`` also for a word that nobody has heard of; ``upstream_status`` then keeps it."""
+    """``UNKNOWN`` also for a status word that is not known; ``upstream_status`` then keeps it."""
     upstream_status: str
-    """The innermost status, verbatim."""
+    """The raw upstream status: the innermost status word, verbatim."""
     progress: int | None
     """Percent, 0 to 100."""
     fail_reason: str
-    """Why, with ``FAILURE`` only."""
+    """Why the task failed, with ``FAILURE`` only."""
     video_url: str
     """An absolute http(s) link, with ``SUCCESS`` only."""
     video_url_expires_at: datetime | None
@@ -82,32 +82,32 @@ class TaskSnapshot:
     started_at: datetime | None
     finished_at: datetime | None
     payload: Json
-    """The answer's ``data``, cut to what is worth keeping and safe to store."""
+    """The ``data`` of the response, cut to what is safe to store, at most 64 KB of JSON."""
     model: str = ""
-    """What makes the video, as it was ordered where the answer says so."""
+    """The model that generates the video, as ordered where the response has that."""
 
     @classmethod
     def from_response(
         cls, response: Json, *, base_url: str, link_lifetime: timedelta, task_id: str = ""
     ) -> TaskSnapshot:
-        """Read a decoded answer of the query call.
+        """Read a response of the query call.
 
         Args:
-            response: The decoded JSON (docs/gateway.md, 1 and 2).
-            base_url: What a link relative to the gateway is relative to.
-            link_lifetime: How long after ``finish_time`` a link lives that does not say so itself.
-            task_id: What was asked about, if the answer itself may call it otherwise.
+            response: The decoded JSON.
+            base_url: The URL of the gateway, which links may be relative to.
+            link_lifetime: How long after ``finish_time`` a link expires that does not say so.
+            task_id: The id that was queried, where the response may have another one.
 
         Returns:
-            What the answer says; all times are aware and in UTC.
+            What the response reports; all times are aware and in UTC.
 
         Raises:
-            OctovidTaskNotFoundError: It says ``task_not_exist``.
-            OctovidResponseError: It is an error, or not about a task at all.
+            OctovidTaskNotFoundError: The response is ``task_not_exist``.
+            OctovidResponseError: The response is an error, or not about a task at all.
         """
         if not isinstance(response, dict):
             raise OctovidResponseError(
-                f"the gateway answered with a JSON {_kind(response)}, not an object"
+                f"the gateway responded with a JSON {_kind(response)}, not an object"
             )
         fields = fields_of(response)
         layers = list(_layers(fields))
@@ -128,34 +128,34 @@ class TaskSnapshot:
                 has_failed=status == TaskStatus.FAILURE,
             )
         if video_url:
-            status = TaskStatus.SUCCESS  # a word of failure is not believed beside a video
+            status = TaskStatus.SUCCESS  # beside a video, a status word of failure does not count
             expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
             if expires_at is None and finished_at:
                 expires_at = later(finished_at, link_lifetime)
         links = [video_url, *links_in(response)]
 
-        def shown(text: str | None, limit: int = MAX_WORD) -> str:
+        def clean(text: str | None, limit: int = MAX_WORD) -> str:
             return redact(text or "", links)[:limit]
 
         return cls(
             task_id=own_id,
             status=status,
-            upstream_status=shown((words[-1] if meaning else words[0]) if words else None),
+            upstream_status=clean((words[-1] if meaning else words[0]) if words else None),
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
-                shown(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""
+                clean(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""
             ),
             video_url=video_url,
             video_url_expires_at=expires_at,
             duration=_figure(
                 [*places, *usages], MAX_INTEGER, "duration", "seconds", "video_duration"
             ),
-            resolution=shown(_first([*places, *usages], "resolution", read_text)),
-            ratio=shown(
+            resolution=clean(_first([*places, *usages], "resolution", read_text)),
+            ratio=clean(
                 _first(places, "ratio", read_text) or _first(places, "aspect_ratio", read_text)
             ),
             total_tokens=_figure([*usages, *places], MAX_BIG_INTEGER, "total_tokens"),
-            model=shown(_model(layers), MAX_NAME),
+            model=clean(_model(layers), MAX_NAME),
             submitted_at=_moment(layers, *_SUBMITTED),
             started_at=_moment(layers, *_STARTED),
             finished_at=finished_at,
@@ -168,7 +168,7 @@ def _kind(value: Json) -> str:
     return names.get(type(value), "number")
 
 
-# The layers of an answer: envelopes, the gateway's task, the upstream's task, from the outside in.
+# The layers of a response, from the outside in: envelopes, the gateway's task, the upstream's task.
 
 
 def _is_envelope(layer: dict[str, Json], *, is_outermost: bool = True) -> bool:
@@ -180,24 +180,24 @@ def _is_envelope(layer: dict[str, Json], *, is_outermost: bool = True) -> bool:
 
 
 def _layers(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    """The tasks in an answer, the gateway's before its upstream's, without their envelopes."""
+    """The tasks in a response without their envelopes, the gateway's before its upstream's."""
     layer = response
     for depth in range(MAX_NESTING):
         boxed = [] if "task_id" in layer else _dicts(layer, "task")
-        task = next(filter(_says_status, boxed), None)
+        task = next(filter(_has_task_status, boxed), None)
         is_envelope = task is not None or _is_envelope(layer, is_outermost=depth == 0)
         if not is_envelope:
             yield layer
         inner = task or opened(_only(layer.get("data")))
         if not isinstance(inner, dict) and not (is_envelope or _status_words([layer])):
-            inner = next(filter(_says_status, _boxed_objects(layer)), None)
+            inner = next(filter(_has_task_status, _boxed_objects(layer)), None)
         if not isinstance(inner, dict):
             return
         layer = fields_of(inner)
 
 
 def _only(value: Json) -> Json:
-    """What a list of one holds, and else ``value`` itself."""
+    """The item of a list of one; any other value itself."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
@@ -207,7 +207,7 @@ def _boxed_objects(fields: dict[str, Json]) -> Iterator[dict[str, Json]]:
 
 
 def _places(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    """Where something may be said about a task: in its layers and their boxes, the outer first."""
+    """Where the fields of a task may stand: in the layers and their boxes, the outer first."""
     is_envelope = _is_envelope(response)
     pending = deque(_dicts({"": response["data"] if is_envelope else response}, ""))
     for _ in range(_MAX_PLACES):
@@ -222,7 +222,7 @@ def _places(response: dict[str, Json]) -> Iterator[dict[str, Json]]:
 
 
 def _status_words(layers: list[dict[str, Json]]) -> list[str]:
-    """The words for the status, of one name. A long-running operation says but ``done``."""
+    """The status words under one name. A long-running operation has only ``done``."""
     words = (list(_each(layers, name, read_word)) for name in _STATUS_NAMES)
     for found in filter(None, words):
         return found
@@ -230,10 +230,10 @@ def _status_words(layers: list[dict[str, Json]]) -> list[str]:
     return [] if is_done is None else ["failed" if is_done.get("error") else "done"]
 
 
-def _says_status(layer: dict[str, Json]) -> bool:
-    """Whether a word for the status is about the task, not about the call."""
+def _has_task_status(layer: dict[str, Json]) -> bool:
+    """Whether ``layer`` has a status word about the task, not about the call."""
     words = _status_words([layer])
-    # A word of failure is about the call where it stands beside nothing that is of a task.
+    # A word of failure is about the call if no field of a task stands beside it.
     is_of_call = words[:1] in (["error"], ["fail"]) and not _TASK_NAMES & layer.keys()
     return bool(words) and not is_of_call
 
@@ -242,7 +242,7 @@ def _raise_for_error(response: dict[str, Json], layers: list[dict[str, Json]]) -
     code = response.get("code")
     if code == "task_not_exist":
         raise OctovidTaskNotFoundError("the gateway does not know this task (task_not_exist)")
-    if "task_id" in response or any(map(_says_status, layers)):
+    if "task_id" in response or any(map(_has_task_status, layers)):
         return
     is_refused = (
         response.get("success") is False
@@ -252,15 +252,15 @@ def _raise_for_error(response: dict[str, Json], layers: list[dict[str, Json]]) -
     )
     if is_refused or not _is_envelope(response):
         kind = f"the error {read_word(code) or ''}".strip() if is_refused else "no task"
-        said = read_text(error_text(response)) or "without a reason"
-        text = f"the gateway answered with {kind}: {said}"
+        reason = read_text(error_text(response)) or "without a reason"
+        text = f"the gateway responded with {kind}: {reason}"
         raise OctovidResponseError(one_line(text, links_in(response)))
 
 
 def _each(
     layers: Iterable[Mapping[str, Json]], key: str, read: Callable[[Json], T | None]
 ) -> Iterator[T]:
-    """What ``read`` makes of ``key``, for every layer where it makes something of it."""
+    """What ``read`` returns for ``key``, of every layer where that is not ``None``."""
     for layer in layers:
         value = read(layer.get(key))
         if value is not None:
@@ -274,12 +274,12 @@ def _first(
 
 
 def _items(value: Json) -> list[Json]:
-    """The first items of a list, and anything else as an only one; objects also from strings."""
+    """The first items of a list, or the value as one item; JSON objects in strings are decoded."""
     return [opened(item) for item in (value[:_MAX_ITEMS] if isinstance(value, list) else [value])]
 
 
 def _dicts(layer: Mapping[str, Json], key: str) -> list[dict[str, Json]]:
-    """The objects under ``key``: one, or the first of a list."""
+    """The objects under ``key``: one, or the first ones of a list."""
     return [fields_of(item) for item in _items(layer.get(key)) if isinstance(item, dict)]
 
 
@@ -298,7 +298,7 @@ def _moment(layers: list[dict[str, Json]], *names: str) -> datetime | None:
 
 
 def _model(layers: list[dict[str, Json]]) -> str:
-    """The model as it was ordered: the outer layer knows that, the inner ones where it led to."""
+    """The model as ordered, which outer layers have; inner ones may have another."""
     ordered = [place for layer in layers for place in (layer, *_dicts(layer, "properties"))]
     names = (_read_name(place.get("model") or place.get("origin_model_name")) for place in ordered)
     return (
@@ -314,7 +314,7 @@ def _read_name(value: Json) -> str | None:
 
 
 def _fail_reason(places: list[dict[str, Json]]) -> str:
-    """Why, as ``reasons`` finds it; some gateways have but the place of the link for it."""
+    """The reason as ``reasons`` finds it; some gateways put it where a link belongs."""
     texts = filter(None, map(read_text, _named_as_links(places)))
     return fail_reason(places, filter(_is_sentence, texts))
 
@@ -332,8 +332,8 @@ def _video_url(
 ) -> str:
     """The best link to the video, "" where there is none.
 
-    Beside a word of failure a link must be a witness: neither the reason once more, nor what
-    gateways make up for any task.
+    With a status word of failure a link counts only if it is evidence of a video: neither a copy of
+    the reason, nor a content link, which gateways give any task.
     """
     named = _named_as_links(places)
     boxed = [item for place in places for name in box_names(place) for item in _items(place[name])]
@@ -346,7 +346,7 @@ def _video_url(
 
 
 def _named_as_links(places: list[dict[str, Json]]) -> list[Json]:
-    """What stands under the name of a link, the best first."""
+    """The values under the names of links, the best first."""
     found: list[list[Json]] = [[] for _ in range(LINK_RANKS)]
     for place in places:
         for name, value in place.items():

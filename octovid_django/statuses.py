@@ -1,4 +1,4 @@
-"""What the word for a status means, in whichever vocabulary it is."""
+"""The status that a status word means, in any vocabulary of a gateway or an upstream."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _STATUS_BY_WORD = {word: status for status, words in _MEANINGS.items() for word 
 
 
 def status_of_word(word: str) -> TaskStatus | None:
-    """Return what a word means, ``None`` for one that nobody has heard of.
+    """Return what a status word means, ``None`` for one that is not known.
 
-    Of several words in one, such as ``in_queue``, the last may tell that it goes on; the end is
-    told by words that are known as a whole. What ends in "-ing" goes on.
+    Of a word of several parts, such as ``in_queue``, the last may mean a status that is not final;
+    only words that are known as a whole are final. A word in "-ing" is in progress.
     """
     word = snake_case(word)
     if status := _STATUS_BY_WORD.get(word):

@@ -1,8 +1,8 @@
-"""Whose a 403 or 404 is: the task's, until a second task meets the same.
+"""The scope of a 403 or 404: task, until a second task meets the same; then account.
 
-The last task that met one is the suspect, kind by kind. It stands in ``GatewayState``, so that it
-holds across batches, processes and clusters; a success of its own clears it. Nothing is written
-here.
+The last task that met one is the suspect, one for each kind. ``GatewayState`` stores it, so that it
+is known across batches, processes and clusters; a success of the same task clears it. Nothing is
+written here.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from octovid_django.models import GatewayState, VideoTask
 from octovid_django.snapshot import TaskSnapshot
 
 Suspects = dict[str, tuple[int, float]]
-"""By what was met: the task's primary key, and when, in Unix time."""
+"""For each kind (``"403"``, ``"404"``): the task's primary key, and Unix time in seconds."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """What became of one poll, as far as it tells whose an error is."""
+    """The outcome of one poll, as far as it matters for the scope of an error."""
 
     pk: int
     kind: str
-    """What was met; empty for a success."""
+    """``"403"`` or ``"404"``; empty for a success."""
     at: float
+    """Unix time in seconds."""
     succeeded_at: float | None
-    """When the task was last known to be well, where that was its last poll."""
+    """When the poll before succeeded, in Unix seconds; ``None`` if it did not."""
 
 
 class Suspicion:
-    """What the polls of one batch tell; they are noted from many threads.
+    """The sightings of one batch; many threads note theirs.
 
     Args:
-        state: As it stood when the batch began.
+        state: As it was before the batch.
     """
 
     def __init__(self, state: GatewayState) -> None:
@@ -49,7 +50,15 @@ class Suspicion:
         self.sightings: list[Sighting] = []
 
     def note(self, task: VideoTask, outcome: TaskSnapshot | OctovidError) -> bool:
-        """Note what polling ``task``, as it was claimed, has met; tell if it is the account's."""
+        """Note the outcome of polling ``task``.
+
+        Args:
+            task: As it was claimed.
+            outcome: What the poll brought.
+
+        Returns:
+            Whether it is an error with scope account.
+        """
         kind = ""
         if isinstance(outcome, OctovidAccountError):
             kind = outcome.suspicion
@@ -70,7 +79,7 @@ class Suspicion:
             return see(self._suspects, sighting)
 
     def _is_excused(self, task: VideoTask) -> bool:
-        """Whether it went on being refused when others were not: that tells of it alone."""
+        """Whether the task went on being refused while others succeeded: then its scope is task."""
         since = task.refused_since
         return bool(since and self._acquitted_at and since <= self._acquitted_at)
 
@@ -81,30 +90,35 @@ def _succeeded_at(task: VideoTask) -> float | None:
 
 
 def see(suspects: Suspects, sighting: Sighting) -> bool:
-    """Change ``suspects`` by ``sighting``, and tell whether it is the account's by now."""
+    """Update ``suspects`` with a sighting, and return whether its scope is account."""
     if not sighting.kind:
         for kind in [kind for kind, (pk, _) in suspects.items() if pk == sighting.pk]:
             del suspects[kind]
         return False
     pk, at = suspects.get(sighting.kind, (sighting.pk, 0))
     suspects[sighting.kind] = (sighting.pk, sighting.at)
-    is_well_since = sighting.succeeded_at is not None and sighting.succeeded_at >= at
-    return pk != sighting.pk and not is_well_since
+    has_succeeded_since = sighting.succeeded_at is not None and sighting.succeeded_at >= at
+    return pk != sighting.pk and not has_succeeded_since
 
 
 def see_all(text: str, sightings: Collection[Sighting]) -> tuple[str, bool]:
-    """Return what a state's ``suspects`` become, and whether something is the account's."""
+    """Return the new ``suspects`` of a state, and whether one of the scopes is account.
+
+    Args:
+        text: The ``suspects`` that the state has.
+        sightings: To update them with.
+    """
     suspects = read(text)
     is_accounts = [see(suspects, sighting) for sighting in sightings]
     return write(suspects), any(is_accounts)
 
 
 def read(text: str) -> Suspects:
-    """Return the suspects of a state."""
+    """Read the ``suspects`` of a state."""
     found: dict[str, Any] = json.loads(text) if text else {}
     return {kind: (pk, at) for kind, (pk, at) in found.items()}
 
 
 def write(suspects: Suspects) -> str:
-    """Return suspects as a state has them."""
+    """Return suspects as a state stores them."""
     return json.dumps(suspects, sort_keys=True) if suspects else ""

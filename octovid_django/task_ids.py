@@ -1,4 +1,4 @@
-"""Ids of tasks: what a gateway can have given, and what is pasted around one."""
+"""Task ids: which ones are valid, and what may be pasted around one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ MAX_TASK_ID_LENGTH = 191
 _SEPARATORS = frozenset("\"'`´,;|\\<>＂＇＜＞，；、｜")
 _BRACKETS_AND_QUOTES = frozenset({"Ps", "Pe", "Pi", "Pf"})
 _OF_A_SPREADSHEET = re.compile(r"[#=].*|[0-9](\.[0-9]+)?E\+[0-9]+")
-"""``#N/A``, a formula, and a long number as it is displayed."""
+"""``#N/A``, a formula, or a long number as spreadsheets display it."""
 _WORDS = frozenset(
     {
         *("", "n/a", "na", "nan", "nil", "none", "null", "undefined", "true", "false"),
         *("id", "ids", "taskid", "taskids", "videoid", "videoids"),
     }
 )
-"""What stands in place of an id, and above a column of them, in small letters without ``-`` and
+"""Words that stand for a missing id, or above a column of ids; in lower case, without ``-`` and
 ``_``."""
 
 
 def validate_stored_id(task_id: object) -> str:
-    """Return ``task_id`` if a row can have it.
+    """Return ``task_id`` if a row can store it.
 
     Raises:
         OctovidTaskIdError: It is empty, too long, or holds white space or control characters.
@@ -35,10 +35,7 @@ def validate_stored_id(task_id: object) -> str:
         raise OctovidTaskIdError(gettext("a task id is a string of at least one character"))
     if len(task_id) > MAX_TASK_ID_LENGTH:
         raise OctovidTaskIdError(
-            gettext(
-                "the task id %(start)s… has %(length)d characters, "
-                "the gateway's have at most %(max)d"
-            )
+            gettext("the task id %(start)s… has %(length)d characters, at most %(max)d are allowed")
             % {"start": task_id[:20], "length": len(task_id), "max": MAX_TASK_ID_LENGTH}
         )
     if any(map(_is_blank, task_id)):
@@ -49,19 +46,19 @@ def validate_stored_id(task_id: object) -> str:
 
 
 def validate_task_id(task_id: object) -> str:
-    """Return ``task_id`` if a gateway can have given it.
+    """Return ``task_id`` if it can be the id of a task.
 
-    It has 1 to 191 characters, a letter or digit or dot among them. It holds no white space,
-    quotes, brackets, commas or semicolons. It is not a URL, not what a spreadsheet shows in place
-    of a value, and not a word for nothing or for the column.
+    A valid id has 1 to 191 characters, with a letter, a digit or a dot among them. It has no white
+    space, quotes, brackets, commas or semicolons. It is not a URL, not what a spreadsheet shows in
+    place of a value, not a word like "null", and not the name of a column.
 
     Raises:
-        OctovidTaskIdError: No gateway can have given it; the message says why.
+        OctovidTaskIdError: It cannot be the id of a task; the message says why.
     """
     task_id = validate_stored_id(task_id)
     if foreign := next(filter(_is_foreign, task_id), None):
         raise OctovidTaskIdError(
-            gettext("the task id %(id)r holds %(character)s, no id of a gateway does")
+            gettext("the task id %(id)r holds %(character)s, which no task id does")
             % {"id": task_id, "character": foreign}
         )
     if "://" in task_id:
@@ -72,9 +69,9 @@ def validate_task_id(task_id: object) -> str:
 
 
 def bare_task_id(text: str) -> str:
-    """Return what somebody pasted as an id without what no id holds around it.
+    """Return an id without what may be pasted around it, and no id holds.
 
-    Quotes, say, or a comma, a byte order mark, the brackets of a list.
+    For example quotes, a comma, a byte order mark, or the brackets of a list.
     """
     return text.strip("".join(filter(_is_foreign, text)))
 

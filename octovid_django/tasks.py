@@ -1,4 +1,4 @@
-"""What django-q2 calls. It stores these dotted paths: they are never renamed."""
+"""The functions that django-q2's workers call, by dotted paths that it stores: never rename one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from octovid_django.models import VideoTask
 
 
 def refresh_due() -> None:
-    """Refresh and deliver for about a minute. The schedule ``octovid-refresh`` calls this."""
+    """Do a polling run: poll and deliver for about a minute.
+
+    The schedule ``octovid-refresh`` calls this. (``refresh.refresh_due`` polls what is due once.)
+    """
     tick.tick()
 
 
 def refresh_backlog() -> None:
-    """Help a tick that has more due than one batch."""
+    """Help a polling run that has more tasks due than one batch."""
     tick.help_out()
 
 
-def refresh_tasks(pks: list[int]) -> None:
-    """Refresh these tasks now, finished ones too: somebody wants to know.
+def refresh_by_pk(pks: list[int]) -> None:
+    """Refresh these tasks on demand, completed ones too.
 
     Args:
         pks: The primary keys of the tasks.
@@ -26,7 +29,7 @@ def refresh_tasks(pks: list[int]) -> None:
 
 
 def deliver_completion(pk: int) -> None:
-    """Run the receivers of one task's end.
+    """Deliver the completion of a task.
 
     Args:
         pk: The primary key of the ``VideoTask``.

@@ -1,4 +1,4 @@
-"""For the tests of a site: what its cluster does, here and now."""
+"""For the tests of an application: do at once, in this process, what the cluster does."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def complete(task: VideoTask, *, timeout: float = 10) -> None:
 
     Args:
         task: A saved task, of a ``Sandbox`` or of a gateway of your own.
-        timeout: About how many seconds to wait for the completion.
+        timeout: About how long to wait for the completion, in seconds.
 
     Raises:
-        Exception: What a receiver raised: it fails the test that it runs in.
-        TimeoutError: The task has not completed; the message says why, where that is known.
+        Exception: The first error of a receiver, so that the test fails by it.
+        TimeoutError: The task did not complete in time; the message says why, if that is known.
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
     """
-    # By count: the clock of a test may stand still.
+    # Counted, because the clock of a test may stand still.
     for _ in range(math.ceil(timeout / NAP) or 1):
         refresh_tasks([task])
         task.refresh_from_db()
@@ -36,8 +36,8 @@ def complete(task: VideoTask, *, timeout: float = 10) -> None:
             break
         time.sleep(NAP)
     else:
-        why = task.last_error or gateway_state().pause_reason or f"it is {task.status}"
-        raise TimeoutError(f"{task.task_id} has not completed within {timeout:g} s: {why}")
+        reason = task.last_error or gateway_state().pause_reason or f"it is {task.status}"
+        raise TimeoutError(f"{task.task_id} has not completed within {timeout:g} s: {reason}")
     errors = delivery.attempt(task.pk)
     task.refresh_from_db()
     if errors:

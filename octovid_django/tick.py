@@ -1,7 +1,7 @@
-"""A tick: django-q2's scheduler calls once a minute, and a tick fills the time until then.
+"""A polling run: the schedule starts one every minute, and it fills the time until the next.
 
-It goes on refreshing what falls due and delivering what waits, until its window is over or
-nothing is left to do in it.
+It polls what falls due and delivers what waits, until its window is over or nothing falls due in
+it any more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from datetime import datetime
 
 from django.utils import timezone
@@ -21,40 +22,49 @@ from octovid_django.delivery import Deliveries
 from octovid_django.models import VideoTask
 from octovid_django.pause import record_run
 from octovid_django.redaction import traceback_text
-from octovid_django.refresh import BATCH_SECONDS, next_poll_at, refresh_batch
+from octovid_django.refresh import BATCH_SECONDS, RefreshSummary, next_poll_at, refresh_batch
 from octovid_django.wakeup import wake
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WINDOW = 55.0
-"""Seconds: just under the minute between two calls of the schedule."""
+"""Seconds: just under the minute between two starts by the schedule."""
 MARGIN = 5.0
-"""Seconds between the last answer that a tick can wait for and django-q2's timeout."""
+"""Seconds between the last response that a run can wait for and django-q2's timeout."""
 SHORTEST_NAP, LONGEST_NAP = 0.25, 1.0
-"""Seconds. However long nothing falls due, a new task is seen soon."""
+"""Seconds. However long nothing falls due, a new task is polled soon."""
 
 
 def window_seconds() -> float:
-    """Return how long a tick lasts: it ends well before django-q2 stops or repeats it."""
+    """Return how many seconds a run lasts: it returns well before django-q2 stops or repeats it."""
     allowed = min(Conf.TIMEOUT or math.inf, Conf.RETRY or math.inf)
     return min(LONGEST_WINDOW, max(1.0, allowed - octovid_settings.TIMEOUT - MARGIN))
 
 
 def tick() -> None:
-    """Refresh and deliver for one window. It never raises: django-q2 would call it for ever."""
+    """Do a polling run: poll and deliver for one window. It never raises.
+
+    django-q2 would start again, and again, what raises.
+    """
     with _guard():
+        started_at = time.monotonic()
         record_run()
-        _tick(time.monotonic() + window_seconds())
+        _log_finished(_run(started_at + window_seconds()), started_at)
 
 
 def help_out() -> None:
-    """Help a tick that has more due than one batch, for one window. It never raises either."""
+    """Help a run that has more tasks due than one batch, for one window. It never raises either."""
     with _guard():
         due_at = timezone.now()
-        ends_at = time.monotonic() + window_seconds()
+        started_at = time.monotonic()
+        ends_at = started_at + window_seconds()
+        total = RefreshSummary()
         while (left := ends_at - time.monotonic()) > 0:
-            if not refresh_batch(due_at, min(left, BATCH_SECONDS)).polled:
-                return
+            batch = refresh_batch(due_at, min(left, BATCH_SECONDS))
+            total += batch
+            if not batch.polled:
+                break
+        _log_finished(total, started_at)
 
 
 @contextmanager
@@ -62,35 +72,45 @@ def _guard() -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # noqa: BLE001  the latter is what django-q2 raises at its timeout
-        logger.error("A tick broke off: the next one goes on:\n%s", traceback_text(error))
+        logger.error("Polling run aborted, the next one goes on:\n%s", traceback_text(error))
 
 
-def _tick(ends_at: float) -> None:
+def _log_finished(total: RefreshSummary, started_at: float) -> None:
+    logger.info(
+        "Polling run finished: %d polled, %d changed, %d completed, %d failed in %.1f s",
+        *astuple(total),
+        time.monotonic() - started_at,
+    )
+
+
+def _run(ends_at: float) -> RefreshSummary:
+    total = RefreshSummary()
     deliveries = Deliveries()
     has_called_help = False
     while True:
         deliveries.run(ends_at)
         left = ends_at - time.monotonic()
         if left <= 0:
-            return
-        summary = refresh_batch(timezone.now(), min(left, BATCH_SECONDS))
-        if summary.polled >= octovid_settings.BATCH_SIZE and not has_called_help:
+            return total
+        batch = refresh_batch(timezone.now(), min(left, BATCH_SECONDS))
+        total += batch
+        if batch.polled >= octovid_settings.BATCH_SIZE and not has_called_help:
             has_called_help = True
             _call_help()
         nap = _seconds_until(next_poll_at(), deliveries.next_at())
         if nap > ends_at - time.monotonic():
-            return
+            return total
         time.sleep(min(max(nap, SHORTEST_NAP), LONGEST_NAP))
 
 
 def _call_help() -> None:
-    """Have as many other workers as there are work on what is more than one batch."""
+    """Wake other workers up, one for each further batch that is due, as far as there are any."""
     waiting = VideoTask.objects.due().count()
     for _ in range(min(math.ceil(waiting / octovid_settings.BATCH_SIZE), Conf.WORKERS - 1)):
         wake("octovid_django.tasks.refresh_backlog")
 
 
 def _seconds_until(*moments: datetime | None) -> float:
-    """How long it is to the first of ``moments``, where there is one."""
+    """How many seconds it is until the first of ``moments``, infinite if there is none."""
     first = min((moment for moment in moments if moment), default=None)
     return max(0.0, (first - timezone.now()).total_seconds()) if first else math.inf

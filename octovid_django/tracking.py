@@ -1,4 +1,4 @@
-"""To follow many tasks at once, to stop that, and to follow again what was stopped or ``LOST``."""
+"""Track many tasks at once; stop and resume polling, by hand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CHUNK = 500
 
 
 def track_many(task_ids: Collection[str], metadata: dict[str, Any] | None = None) -> None:
-    """Follow these tasks to their end; a task that is known already stays as it is.
+    """Track these tasks; one that is tracked already stays as it is.
 
     Args:
-        task_ids: Ids that are valid.
-        metadata: The site's own, of every new task.
+        task_ids: Valid ids.
+        metadata: Application data, for every new task.
     """
     VideoTask.objects.primary().bulk_create(
         (VideoTask(task_id=task_id, metadata=metadata or {}) for task_id in task_ids),
@@ -31,11 +31,11 @@ def track_many(task_ids: Collection[str], metadata: dict[str, Any] | None = None
 
 
 def add_metadata(pks: Collection[int], metadata: dict[str, Any]) -> None:
-    """Add ``metadata`` to what these tasks have, and replace the keys that it names.
+    """Merge ``metadata`` into that of these tasks; it replaces the keys that it names.
 
     Args:
         pks: The primary keys of the tasks.
-        metadata: The site's own.
+        metadata: Application data.
     """
     rows = VideoTask.objects.primary()
     with transaction.atomic(using=rows.db):
@@ -47,29 +47,29 @@ def add_metadata(pks: Collection[int], metadata: dict[str, Any]) -> None:
 
 
 def stop_polling(pks: Collection[int]) -> int:
-    """Ask no more about these tasks. An answer that is on its way may still end one.
+    """Stop polling these tasks. The response to a poll under way may still complete one.
 
     Args:
         pks: The primary keys of the tasks.
 
     Returns:
-        How many of them were followed until now.
+        How many of them were polled until now.
     """
     polled = VideoTask.objects.primary().polled().filter(pk__in=pks)
     return polled.update(next_poll_at=None, updated_at=timezone.now())
 
 
 def resume_polling(pks: Collection[int]) -> int:
-    """Follow these tasks again, where they are ``LOST`` or no longer followed.
+    """Resume polling these tasks, where they are ``LOST`` or polling was stopped.
 
-    They are due at once, and their time to end (``LOST_AFTER``) begins anew. Whatever end the
-    gateway tells of is delivered, also where the site was told before that the task is lost.
+    They are due at once, and ``LOST_AFTER`` counts anew. A completion that the gateway reports is
+    delivered, also where it was delivered before that the task is lost.
 
     Args:
         pks: The primary keys of the tasks.
 
     Returns:
-        How many of them were not followed until now.
+        How many of them were not polled until now.
     """
     now = timezone.now()
     is_lost = When(status=TaskStatus.LOST, then=Value(TaskStatus.UNKNOWN))

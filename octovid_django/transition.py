@@ -1,4 +1,4 @@
-"""What a row becomes by an answer, or by an error instead of one. Nothing is read or written."""
+"""What a row becomes by a response, or by an error. Nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -20,32 +20,37 @@ from octovid_django.redaction import redact
 from octovid_django.snapshot import TaskSnapshot
 
 LINK_GRACE = timedelta(minutes=1)
-"""How long a ``SUCCESS`` may be without a link until it is final without one."""
+"""How long a ``SUCCESS`` waits for its link until it is final without one."""
 LINK_PATIENCE = timedelta(minutes=3)
-"""How long at most, if the gateway cannot say for now whether it has the video itself."""
+"""How long at most, if the gateway cannot say for now whether it has the video."""
 LINK_POLL_INTERVAL = 15
-"""Seconds between two looks for that link, at most."""
+"""The most seconds between two polls while that link is awaited."""
 LONGEST_BACKOFF = 300
-"""Seconds between two looks at a task whose looks fail."""
+"""The most seconds between two polls of a task that fail."""
 BACKOFF_JITTER = 0.2
 NOT_FOUND_GRACE = timedelta(minutes=10)
 NOT_FOUND_POLLS = 5
-"""How often in a row, and how long at least, the gateway denies a task until it is ``LOST``."""
+"""A task is ``LOST`` after so many "not found" in a row, over at least ``NOT_FOUND_GRACE``."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What a row becomes: ``fields`` to write, and whether that is an end it had not reached."""
+    """What a row becomes: the ``fields`` to write, and whether the task completes by them."""
 
     fields: dict[str, Any]
     is_completion: bool
 
 
 def after_response(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Transition:
-    """Return what ``task``, as it was claimed, becomes by ``snapshot``.
+    """Return what a task becomes by a response.
 
-    An end that the gateway declared stays: of such a task only the link is renewed. A task that
-    was ``LOST`` is taken back when it turns out alive or done.
+    A final status that the gateway has reported stays: of such a task only the link is renewed. A
+    task that is ``LOST`` is recovered if it is reported active or completed.
+
+    Args:
+        task: As it was claimed.
+        snapshot: What the response reports.
+        now: When it came, in UTC.
     """
     fields: dict[str, Any] = {
         **_polled(task, now),
@@ -84,15 +89,20 @@ def after_response(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> Tr
         if status == TaskStatus.SUCCESS:
             fields |= {"progress": 100, **_link(task, snapshot, now)}
         return _completed(fields, status, snapshot.fail_reason, now)
-    if status == TaskStatus.LOST:  # and the answer says nothing
+    if status == TaskStatus.LOST:  # and the response reports no status
         return Transition(fields, is_completion=False)
     return _active(task, fields, status, now)
 
 
 def is_link_overdue(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> bool:
-    """Return whether the gateway should be asked for the video of a ``SUCCESS`` itself.
+    """Return whether the content call should be tried, as the link of a ``SUCCESS`` does not come.
 
-    That is the documented fall-back for one whose link does not come.
+    That is the documented fall-back (docs/gateway.md, section 2.18).
+
+    Args:
+        task: As it was claimed.
+        snapshot: What the response reports.
+        now: When it came, in UTC.
     """
     if snapshot.status != TaskStatus.SUCCESS or snapshot.video_url or task.video_url:
         return False
@@ -100,7 +110,7 @@ def is_link_overdue(task: VideoTask, snapshot: TaskSnapshot, now: datetime) -> b
 
 
 def is_link_hopeless(task: VideoTask, now: datetime) -> bool:
-    """Return whether the task is final without a link, though there was no asking for the video."""
+    """Return whether the task is to be final without a link, though the content call failed."""
     return _has_awaited_link(task, LINK_PATIENCE, now)
 
 
@@ -111,13 +121,13 @@ def _has_awaited_link(task: VideoTask, time: timedelta, now: datetime) -> bool:
 def after_error(
     task: VideoTask, error: OctovidError, now: datetime, *, is_accounts: bool = False
 ) -> Transition:
-    """Return what ``task``, as it was claimed, becomes when polling it met ``error``.
+    """Return what a task becomes by an error.
 
     Args:
         task: As it was claimed.
-        error: What came instead of a response.
-        now: When.
-        is_accounts: Whether ``error`` is the account's: no task is ``LOST`` by that.
+        error: What polling it met.
+        now: When, in UTC.
+        is_accounts: Whether the scope of ``error`` is account: no task is ``LOST`` by that.
     """
     error_count = task.error_count + 1
     fields: dict[str, Any] = {
@@ -129,7 +139,7 @@ def after_error(
         fields["not_found_count"] = task.not_found_count + 1
         fields["not_found_since"] = task.not_found_since or now
     elif not (is_accounts or isinstance(error, OctovidConnectionError)):
-        # another answer about this task: the row of them ends
+        # another response about this task: "not found" is no longer in a row
         fields |= {"not_found_count": 0, "not_found_since": None}
     if isinstance(error, OctovidAccountError) and error.suspicion:
         fields["refused_since"] = task.refused_since or now
@@ -139,17 +149,17 @@ def after_error(
         return Transition(fields, is_completion=False)
     if is_accounts:
         if task.next_poll_at is not None:
-            # The whole of it, so that after a pause other tasks are due before this one.
+            # Without jitter, so that after a pause other tasks are due before this one.
             fields["next_poll_at"] = now + _backoff(error_count, jitter=0)
         return Transition(fields, is_completion=False)
-    is_denied = (
+    is_not_found = (
         isinstance(error, OctovidTaskNotFoundError)
         and fields["not_found_count"] >= NOT_FOUND_POLLS
         and now - fields["not_found_since"] >= NOT_FOUND_GRACE
     )
     is_too_old = _is_too_old(task, now) and not task.link_awaited_since
-    own_error_count = error_count - task.account_error_count
-    if is_denied or (is_too_old and own_error_count >= NOT_FOUND_POLLS):
+    task_error_count = error_count - task.account_error_count
+    if is_not_found or (is_too_old and task_error_count >= NOT_FOUND_POLLS):
         return _completed(fields, TaskStatus.LOST, fields["last_error"], now)
     if task.next_poll_at is not None:
         fields["next_poll_at"] = now + _backoff(error_count)
@@ -157,7 +167,11 @@ def after_error(
 
 
 def recovered(now: datetime) -> dict[str, Any]:
-    """Return what a ``LOST`` row that is followed again becomes, beside its status."""
+    """Return the fields of a recovered row, beside its status.
+
+    Args:
+        now: When it is recovered, in UTC.
+    """
     return _undelivered(None) | {"recovered_at": now, "fail_reason": ""}
 
 
@@ -176,7 +190,7 @@ def _active(
     is_recovered = task.status == TaskStatus.LOST
     if _is_too_old(task, now) and not (is_recovered or awaiting_since):
         days = octovid_settings.LOST_AFTER / 86_400
-        return _completed(fields, TaskStatus.LOST, f"no end within {days:g} days", now)
+        return _completed(fields, TaskStatus.LOST, f"no completion within {days:g} days", now)
     interval = octovid_settings.POLL_INTERVAL
     if awaiting_since:
         interval = min(interval, LINK_POLL_INTERVAL)

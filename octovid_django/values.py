@@ -1,4 +1,4 @@
-"""Single values as gateways send them; where there is nothing to read, a reader gives ``None``."""
+"""Readers of single values from responses; ``None`` is what they return for a value of no use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """Return ``text`` without the characters that a database refuses (NUL, lone surrogates)."""
+    """Return ``text`` without the characters that databases refuse (NUL, lone surrogates)."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -43,7 +43,7 @@ def read_word(value: Json) -> str | None:
 
 
 def read_number(value: Json) -> float | None:
-    """Read a finite number, also where it stands in a string. Integers come back exact."""
+    """Read a finite number, also from a string. Integers stay exact."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -73,9 +73,9 @@ def read_percent(value: Json) -> int | None:
 
 
 def read_moment(value: Json) -> datetime | None:
-    """Read a time: ISO 8601 with its time zone, or Unix time.
+    """Read a time: ISO 8601 with a time zone, or Unix time.
 
-    That is in seconds, or in milliseconds where seconds would be after the year 5000.
+    Unix time is in seconds, or in milliseconds where seconds would be after the year 5000.
 
     Returns:
         An aware time in UTC.
@@ -98,7 +98,7 @@ def _read_iso_moment(value: str) -> datetime | None:
 
 
 def later(moment: datetime, delay: timedelta) -> datetime | None:
-    """Return the time ``delay`` after ``moment``, where there is such a time."""
+    """Return the time ``delay`` after ``moment``, ``None`` where it is out of range."""
     try:
         return moment + delay
     except OverflowError:

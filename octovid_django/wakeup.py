@@ -1,4 +1,4 @@
-"""Messages to django-q2's workers. They carry no state: the rows tell what there is to do."""
+"""Messages that wake django-q2's workers up. They carry no state: the rows say what is due."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ logger = logging.getLogger(__name__)
 
 
 def wake(function: str, *args: int | list[int]) -> bool:
-    """Have a worker call ``function``. It never raises: a lost call costs time, never data.
+    """Have a worker call ``function``. It never raises: a lost message costs time, never data.
 
     Args:
-        function: The dotted path of one of ``octovid_django.tasks``.
+        function: The dotted path of a function of ``octovid_django.tasks``.
         args: Its arguments.
 
     Returns:
-        Whether the broker took the call.
+        Whether the broker took the message.
     """
     try:
         cluster = octovid_settings.CLUSTER
         async_task(function, *args, q_options={**Q_OPTIONS, "cluster": cluster})
     except Exception as error:  # noqa: BLE001  whatever a broker raises
         logger.error(
-            "No worker could be woken up for %s, the next polling run does its work:\n%s",
+            "No worker could be woken up for %s, the next polling run does the work:\n%s",
             function,
             traceback_text(error),
         )

@@ -385,8 +385,8 @@ class TestList:
 
         page = changelist()
 
-        assert "1 task is overdue: nothing refreshes." in page
-        assert "Is “manage.py qcluster” running?" in page
+        assert "1 task is overdue: it is not polled." in page
+        assert "Is the cluster (“manage.py qcluster”) running?" in page
 
     def test_says_nothing_above_it_when_all_is_well(self, changelist: Callable[..., str]) -> None:
         ensure_schedule(using="default")

@@ -211,7 +211,7 @@ class TestProblemBanner:
 
         text = page()
 
-        assert "was not delivered" not in text
+        assert "was abandoned" not in text
         assert table(text)[0][:2] == ["24 hours", "0"]
 
     def test_problem_without_its_filter_has_no_link(
@@ -229,7 +229,7 @@ class TestProblemBanner:
 
         text = page()
 
-        assert "The end of 1 task was not delivered" in text
+        assert "The delivery of 1 completion was abandoned" in text
         assert "?delivery=failed" in text
 
 

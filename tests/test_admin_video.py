@@ -326,7 +326,7 @@ class TestVideoStream:
                 responds(200, b"packed", Content_Encoding="gzip", Content_Type="video/mp4"),
                 "The gateway does not give out the video: it answered 200.",
             ),
-            (resets(), "no answer from the gateway: Connection reset by peer"),
+            (resets(), "no response from the gateway: Connection reset by peer"),
         ],
         ids=["401", "redirect", "packed", "reset"],
     )
@@ -345,7 +345,7 @@ class TestVideoStream:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 1000\r\n\r\n"
         gateway.default = sends(head + b"half a video")
 
-        with pytest.raises(OctovidConnectionError, match="the answer broke off"):
+        with pytest.raises(OctovidConnectionError, match="the response broke off"):
             self.get(admin_client, task)
 
     def test_plain_http_link_of_https_gateway_redirects_without_key(

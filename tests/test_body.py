@@ -25,7 +25,7 @@ from octovid_django.body import (
     PIECE_BYTES,
     Outline,
     TooMuch,
-    unpacked,
+    decompressed,
 )
 from octovid_django.links import read_link
 from octovid_django.values import MAX_TEXT as MAX_VALUE_TEXT
@@ -201,7 +201,7 @@ class TestBodyBounds:
 class TestGzipBody:
     def test_gzip_body_is_unpacked_in_bounded_pieces(self) -> None:
         sent = b"[]," * 1_000_000
-        pieces = list(unpacked([gzip.compress(sent)]))
+        pieces = list(decompressed([gzip.compress(sent)]))
 
         assert b"".join(pieces) == sent
         assert max(map(len, pieces)) <= PIECE_BYTES
@@ -210,11 +210,11 @@ class TestGzipBody:
     def test_gzip_body_in_any_pieces_unpacks_to_original(
         self, sent: bytes, ends: list[int]
     ) -> None:
-        assert b"".join(unpacked(split(gzip.compress(sent), ends))) == sent
+        assert b"".join(decompressed(split(gzip.compress(sent), ends))) == sent
 
     def test_bytes_after_end_of_gzip_are_ignored(self) -> None:
-        assert b"".join(unpacked([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
+        assert b"".join(decompressed([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
 
     def test_body_that_is_no_gzip_raises_zlib_error(self) -> None:
         with pytest.raises(zlib.error):
-            list(unpacked([b"plain text"]))
+            list(decompressed([b"plain text"]))

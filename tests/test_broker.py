@@ -103,7 +103,10 @@ def test_status_with_killed_redis_reports_broker_and_not_cluster(
     assert site.manage("octovid_track", "cgt-1").returncode == 0
     site.python(OVERDUE)
     (overdue, undelivered) = site.status()["problems"]
-    assert "Is “manage.py qcluster” running?" in overdue["message"] + undelivered["message"]
+    assert (
+        "Is the cluster (“manage.py qcluster”) running?"
+        in overdue["message"] + undelivered["message"]
+    )
 
     server.kill()
 
@@ -112,7 +115,7 @@ def test_status_with_killed_redis_reports_broker_and_not_cluster(
     assert "Traceback" not in status.stderr, "django-q2 logs a line of its own"
     (problem,) = [line for line in status.stdout.splitlines() if line.startswith("!")]
     assert problem == (
-        "! The broker of django-q2 cannot be reached, so no work gets to its workers: "
+        "! The broker of django-q2 cannot be reached, so no work gets to the workers: "
         f"Error 111 connecting to 127.0.0.1:{server.port}. Connection refused. "
-        "Work goes on by itself when it is back."
+        "Once it is back, work goes on by itself."
     )

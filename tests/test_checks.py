@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.checks.messages import ERROR, WARNING
+from django.core.checks.registry import tag_exists
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from octovid_django import checks
 from tests.processes import Site
@@ -167,7 +170,7 @@ class TestSettingsChecks:
         ("name", "value", "advice"),
         [
             ("API_KEY", f"{SECRET}\n", "a string without line breaks"),
-            ("API_KEY", SECRET[:7], "the whole key, of 8 characters at least"),
+            ("API_KEY", SECRET[:7], "the complete key, of at least 8 characters"),
             ("BASE_URL", "octopusx.ai", 'an http(s) URL like "https://octopusx.ai"'),
             ("TIMEOUT", "10", "a number of seconds from 0.1 to 300"),
             ("TIMEOUT", 0, "a number of seconds from 0.1 to 300"),
@@ -336,7 +339,7 @@ class TestClusterChecks:
 
         message = the_only_one("E008")
 
-        assert "is 39: a tick does not fit" in message.msg
+        assert "is 39, too short for a polling run" in message.msg
         assert 'OCTOVID["TIMEOUT"] (30)' in message.msg
         assert '"timeout": 90' in message.hint
 
@@ -394,7 +397,7 @@ class TestClusterChecks:
 
         message = the_only_one("W004")
 
-        assert "The cluster videos is not named like the site (site)" in message.msg
+        assert 'The cluster videos is not the one of Q_CLUSTER["name"] (site)' in message.msg
         assert 'OCTOVID = {"CLUSTER": "videos", …}' in message.hint
 
     def test_cluster_name_other_than_site_but_in_octovid_gives_no_message(
@@ -432,3 +435,25 @@ class TestClusterChecks:
         settings.OCTOVID = octovid
 
         assert not checks.check_cluster()
+
+
+class TestTag:
+    def test_check_with_tag_runs_these_checks_alone(self, settings: Any) -> None:
+        settings.OCTOVID = {"API_KEI": SECRET}
+        settings.LANGUAGE_CODE = "no-such-language"  # an error of Django's own
+
+        with pytest.raises(SystemCheckError) as raised:
+            call_command("check", tags=[checks.TAG])
+
+        assert set(re.findall(r"\((\w+)\.", str(raised.value))) == {"octovid_django"}
+        assert "octovid_django.E003" in str(raised.value)
+        assert "(octovid_django.W007)" in str(raised.value)
+
+    def test_check_with_tag_includes_deployment_checks(self, settings: Any) -> None:
+        settings.OCTOVID = {}
+
+        with pytest.raises(SystemCheckError, match=r"octovid_django\.E001"):
+            call_command("check", tags=[checks.TAG], deploy=True)
+
+    def test_tag_is_named_like_the_app(self) -> None:
+        assert tag_exists("octovid_django", include_deployment_checks=True)

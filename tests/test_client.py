@@ -21,7 +21,8 @@ import pytest
 import time_machine
 
 from octovid_django import __version__
-from octovid_django.client import find_video, open_video, query_task
+from octovid_django.client import query_task
+from octovid_django.content import find_video, open_video
 from octovid_django.enums import TaskStatus
 from octovid_django.exceptions import (
     OctovidAccountError,
@@ -232,28 +233,37 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "other_400": (
         responds(400, {"code": "invalid_request", "message": "what?", "data": None}),
         OctovidTaskError,
-        "the gateway answered 400 Bad Request: what?",
+        "the gateway responded with 400 Bad Request: what?",
     ),
     "401": (
         responds(401, {"error": {"message": "no key", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no key. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "403": (
         responds(403, {"error": {"message": "no quota", "type": "new_api_error", "code": ""}}),
         OctovidAuthenticationError,
-        'the gateway answered 403 Forbidden: no quota. Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 403 Forbidden: no quota. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "401_string": (
         responds(401, {"error": "no key"}),
         OctovidAuthenticationError,
-        'the gateway answered 401 Unauthorized: no key. Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no key. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "403_html": (
         responds(403, HTML),
         OctovidAuthenticationError,
         (
-            "the gateway answered 403 Forbidden. "
+            "the gateway responded with 403 Forbidden. "
             'Check OCTOVID["BASE_URL"], and the proxy in front of the gateway'
         ),
     ),
@@ -261,7 +271,8 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         responds(403, "<html><title>Just a moment...</title>", cf_mitigated="challenge"),
         OctovidAuthenticationError,
         (
-            "the gateway answered 403 Forbidden: a challenge page of the proxy in front of it, "
+            "the gateway responded with 403 Forbidden: "
+            "a challenge page of the proxy in front of it, "
             'which lets only browsers pass. Check OCTOVID["BASE_URL"], '
             "and the proxy in front of the gateway"
         ),
@@ -270,79 +281,86 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         responds(403, {"type": "about:blank", "title": "Error 1020: Access denied", "status": 403}),
         OctovidAuthenticationError,
         (
-            "the gateway answered 403 Forbidden: Error 1020: Access denied. "
+            "the gateway responded with 403 Forbidden: Error 1020: Access denied. "
             'Check OCTOVID["BASE_URL"], and the proxy in front of the gateway'
         ),
     ),
     "429_problem": (
         responds(429, {"title": "Error 1015", "status": 429, "detail": "You are rate-limited."}),
         OctovidRateLimitError,
-        "the gateway answered 429 Too Many Requests: You are rate-limited.",
+        "the gateway responded with 429 Too Many Requests: You are rate-limited.",
     ),
     "503_challenge": (
         responds(503, "<html>Checking your browser"),
         OctovidGatewayError,
         (
-            "the gateway answered 503 Service Unavailable: a challenge page of the proxy in front "
-            "of it, which lets only browsers pass"
+            "the gateway responded with 503 Service Unavailable: "
+            "a challenge page of the proxy in front of it, which lets only browsers pass"
         ),
     ),
     "404": (
         responds(404, {"error": {"message": "Invalid URL", "type": "invalid_request_error"}}),
         OctovidBaseURLError,
-        'the gateway answered 404 Not Found: Invalid URL. Check OCTOVID["BASE_URL"]',
+        'the gateway responded with 404 Not Found: Invalid URL. Check OCTOVID["BASE_URL"]',
     ),
     "404_html": (
         responds(404, HTML),
         OctovidBaseURLError,
-        'the gateway answered 404 Not Found. Check OCTOVID["BASE_URL"]',
+        'the gateway responded with 404 Not Found. Check OCTOVID["BASE_URL"]',
     ),
     "429": (
         TOO_MANY,
         OctovidRateLimitError,
-        "the gateway answered 429 Too Many Requests: slow down",
+        "the gateway responded with 429 Too Many Requests: slow down",
     ),
     "429_empty": (
         responds(429),
         OctovidRateLimitError,
-        "the gateway answered 429 Too Many Requests",
+        "the gateway responded with 429 Too Many Requests",
     ),
     "500": (
         responds(500, {"code": "get_task_failed", "message": "db is busy", "data": None}),
         OctovidGatewayError,
-        "the gateway answered 500 Internal Server Error: db is busy",
+        "the gateway responded with 500 Internal Server Error: db is busy",
     ),
-    "502": (BROKEN, OctovidGatewayError, "the gateway answered 502 Bad Gateway"),
+    "502": (BROKEN, OctovidGatewayError, "the gateway responded with 502 Bad Gateway"),
     "503": (
         responds(503, HTML),
         OctovidGatewayError,
-        "the gateway answered 503 Service Unavailable",
+        "the gateway responded with 503 Service Unavailable",
     ),
-    "504": (responds(504, HTML), OctovidGatewayError, "the gateway answered 504 Gateway Timeout"),
+    "504": (
+        responds(504, HTML),
+        OctovidGatewayError,
+        "the gateway responded with 504 Gateway Timeout",
+    ),
     **{
         str(status): (
             responds(status, HTML),
             OctovidGatewayError,
-            f"the gateway answered {status} (not a standard status)",
+            f"the gateway responded with {status} (not a standard status)",
         )
         for status in range(520, 525)
     },
     "redirect": (
         responds(302, Location="https://evil.example/?token=1"),
         OctovidRedirectError,
-        "the gateway answered 302 Found, pointing at https://evil.example. It was not followed",
+        (
+            "the gateway responded with 302 Found, pointing at https://evil.example. "
+            "The redirect was not followed"
+        ),
     ),
     "redirect_nowhere": (
         responds(307, Location="https://[::1"),
         OctovidRedirectError,
-        "the gateway answered 307 Temporary Redirect. It was not followed",
+        "the gateway responded with 307 Temporary Redirect. The redirect was not followed",
     ),
-    "html": (responds(200, HTML), OctovidResponseError, "the gateway's answer is not JSON"),
-    "empty": (responds(200), OctovidResponseError, "the gateway's answer is not JSON"),
+    "html": (responds(200, HTML), OctovidResponseError, "the gateway's response is not JSON"),
+    "empty": (responds(200), OctovidResponseError, "the gateway's response is not JSON"),
     "invalid_utf8": (
         responds(200, b'{"a": "\xff"}'),
         OctovidResponseError,
-        "the gateway's answer is not JSON",
+        "the gateway's response is not JSON",
     ),
     "deep_nesting": (
         responds(200, b"[" * 100_000),
@@ -362,67 +380,70 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
     "502_with_too_many_values": (
         responds(502, b"," * 100_000),
         OctovidGatewayError,
-        "the gateway answered 502 Bad Gateway",
+        "the gateway responded with 502 Bad Gateway",
     ),
     "array": (
         responds(200, []),
         OctovidResponseError,
-        "the gateway answered with a JSON array, not an object",
+        "the gateway responded with a JSON array, not an object",
     ),
     "error_with_200": (
         responds(200, {"code": "get_task_failed", "message": "db is busy", "data": None}),
         OctovidResponseError,
-        "the gateway answered with the error get_task_failed: db is busy",
+        "the gateway responded with the error get_task_failed: db is busy",
     ),
     "reset": (
         resets(),
         OctovidConnectionError,
-        "no answer from the gateway: Connection reset by peer",
+        "no response from the gateway: Connection reset by peer",
     ),
     "reset_within_body": (
         resets(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
         OctovidConnectionError,
-        "no answer from the gateway: Connection reset by peer",
+        "no response from the gateway: Connection reset by peer",
     ),
     "closed_at_once": (
         sends(b""),
         OctovidConnectionError,
-        "no answer from the gateway: RemoteDisconnected",
+        "no response from the gateway: RemoteDisconnected",
     ),
     "half_a_body": (
         breaks_off(),
         OctovidConnectionError,
-        "no answer from the gateway: the answer broke off",
+        "no response from the gateway: the response broke off",
     ),
     "half_a_chunk": (
         breaks_off_between_chunks(),
         OctovidConnectionError,
-        "no answer from the gateway: the answer broke off",
+        "no response from the gateway: the response broke off",
     ),
     "not_http": (
         sends(b"SSH-2.0-OpenSSH_9.2\r\n"),
         OctovidConnectionError,
-        "no answer from the gateway: BadStatusLine",
+        "no response from the gateway: BadStatusLine",
     ),
     "200_with_code_401": (
         responds(200, {"code": 401, "msg": "no access"}),
         OctovidAuthenticationError,
-        'the gateway answered 401 Unauthorized: no access. Check OCTOVID["API_KEY"] and its quota',
+        (
+            "the gateway responded with 401 Unauthorized: no access. "
+            'Check OCTOVID["API_KEY"] and its quota'
+        ),
     ),
     "200_with_code_429": (
         responds(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),
         OctovidRateLimitError,
-        "the gateway answered 429 Too Many Requests: slow down",
+        "the gateway responded with 429 Too Many Requests: slow down",
     ),
     "200_with_code_500": (
         responds(200, {"code": 500, "msg": "no such record"}),
         OctovidResponseError,
-        "the gateway answered with the error: no such record",
+        "the gateway responded with the error: no such record",
     ),
     "not_the_declared_encoding": (
         responds(200, b"plain", Content_Encoding="gzip"),
         OctovidConnectionError,
-        "no answer from the gateway: the answer cannot be unpacked",
+        "no response from the gateway: the response cannot be decompressed",
     ),
 }
 
@@ -453,12 +474,12 @@ class TestRequestErrors:
 
         with pytest.raises(OctovidConnectionError) as raised:
             query_task("t")
-        assert str(raised.value) == "no answer from the gateway: Connection refused"
+        assert str(raised.value) == "no response from the gateway: Connection refused"
 
     def test_unresolvable_host_raises_connection_error(self, configure: Configure) -> None:
         configure(BASE_URL="http://gateway.invalid", TIMEOUT=5)
 
-        with pytest.raises(OctovidConnectionError, match="no answer from the gateway"):
+        with pytest.raises(OctovidConnectionError, match="no response from the gateway"):
             query_task("t")
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -564,7 +585,7 @@ class TestRequestDeadline:
         error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidTimeoutError
-        assert str(error) == "no whole answer from the gateway within 0.5 s"
+        assert str(error) == "no complete response from the gateway within 0.5 s"
 
     def test_deadline_is_shared_by_all_addresses_of_host(
         self, gateway: Gateway, configure: Configure, monkeypatch: pytest.MonkeyPatch
@@ -611,7 +632,7 @@ class TestResponseSizeLimit:
         error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidResponseError
-        assert str(error) == "the gateway's answer is larger than 100000 bytes"
+        assert str(error) == "the gateway's response is larger than 100000 bytes"
 
     def test_response_as_large_as_limit_is_read(self, gateway: Gateway) -> None:
         body = json.dumps({"code": "success", "data": {"task_id": "t", "status": "QUEUED"}})

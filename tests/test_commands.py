@@ -62,7 +62,7 @@ class TestTrackCommand:
     def test_known_id_is_printed_with_status(self) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
 
-        assert run("octovid_track", "cgt-1") == "cgt-1: known, SUCCESS\n"
+        assert run("octovid_track", "cgt-1") == "cgt-1: tracked already, SUCCESS\n"
 
     def test_metadata_is_stored_on_every_task(self) -> None:
         run("octovid_track", "cgt-1", "cgt-2", "--metadata", '{"order": 7}')
@@ -81,7 +81,7 @@ class TestTrackCommand:
         [
             ("", "at least one character"),
             ("   ", "at least one character"),
-            (LONG_ID, "has 192 characters, the gateway's have at most 191"),
+            (LONG_ID, "has 192 characters, at most 191 are allowed"),
             ("cgt 1", "'cgt 1' holds white space"),
             ("cgt\n1", "holds white space or control characters"),
             ("cgt-2,cgt-3", "holds ,"),
@@ -140,11 +140,11 @@ class TestRefreshCommand:
 
         output = run("octovid_refresh")
 
-        assert output == "asked about 2: 1 changed, 1 ended, 0 failed\n"
+        assert output == "2 polled, 1 changed, 1 completed, 0 failed\n"
         assert VideoTask.objects.succeeded().count() == 1
 
     def test_nothing_due_polls_nothing(self, sandbox: Sandbox) -> None:
-        assert run("octovid_refresh") == "asked about 0: 0 changed, 0 ended, 0 failed\n"
+        assert run("octovid_refresh") == "0 polled, 0 changed, 0 completed, 0 failed\n"
         assert sandbox.query_count == 0
 
     def test_only_named_task_is_polled_due_or_not(self, sandbox: Sandbox) -> None:
@@ -153,7 +153,7 @@ class TestRefreshCommand:
 
         output = run("octovid_refresh", named.task_id)
 
-        assert output == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert output == "1 polled, 1 changed, 1 completed, 0 failed\n"
         assert list(VideoTask.objects.finished()) == [named]
 
     @pytest.mark.parametrize(
@@ -173,14 +173,17 @@ class TestRefreshCommand:
     def test_unknown_task_is_refused_with_hint_at_track_command(self) -> None:
         text = refusal("octovid_refresh", "never-seen")
 
-        assert text == "not tracked: never-seen. “manage.py octovid_track never-seen” does."
+        assert (
+            text
+            == "not tracked: never-seen. To track it, run “manage.py octovid_track never-seen”."
+        )
 
     def test_task_not_exist_fails_command(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("never-seen")
 
         text = refusal("octovid_refresh", "never-seen")
 
-        assert text.startswith("asking about 1 of 1 failed; never-seen: ")
+        assert text.startswith("1 of 1 polls failed; never-seen: ")
         assert "task_not_exist" in text
 
     def test_refused_connection_fails_command(
@@ -191,7 +194,7 @@ class TestRefreshCommand:
 
         text = refusal("octovid_refresh")
 
-        assert text.startswith("asking about 1 of 1 failed; cgt-1: no answer from the gateway")
+        assert text.startswith("1 of 1 polls failed; cgt-1: no response from the gateway")
         assert "refused" in text
 
     @pytest.mark.parametrize("named", [(), ("cgt-1",)], ids=["due", "named"])
@@ -203,15 +206,15 @@ class TestRefreshCommand:
 
         text = refusal("octovid_refresh", *named)
 
-        assert text.startswith("polling is paused: the gateway answered 401")
+        assert text.startswith("polling is paused: the gateway responded with 401")
         assert 'Check OCTOVID["API_KEY"]' in text
         assert "not-the-key" not in text
 
     def test_paused_account_fails_command_without_polling(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("cgt-1")
-        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+        pause(gateway_state(), OctovidRateLimitError("the gateway responded with 429"))
 
-        assert refusal("octovid_refresh") == "polling is paused: the gateway answered 429"
+        assert refusal("octovid_refresh") == "polling is paused: the gateway responded with 429"
         assert sandbox.query_count == 0
 
     @pytest.mark.parametrize("arguments", [(), ("cgt-1",), ("--watch",)], ids=" ".join)
@@ -312,7 +315,7 @@ class TestStatusCommand:
     def test_empty_site_is_reported_as_well(self) -> None:
         assert run("octovid_status").splitlines() == [
             "tasks: none",
-            "undelivered ends: 0",
+            "undelivered completions: 0",
             "last run at: –",
             "last response at: –",
             "paused until: –",
@@ -326,7 +329,7 @@ class TestStatusCommand:
 
         lines = run("octovid_status").splitlines()
 
-        assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered ends: 1"]
+        assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered completions: 1"]
 
     def test_last_run_and_last_response_are_printed(self) -> None:
         state = gateway_state()
@@ -376,13 +379,13 @@ class TestStatusCommand:
         }
 
     def test_json_lists_problems_by_code(self) -> None:
-        pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
+        pause(gateway_state(), OctovidRateLimitError("the gateway responded with 429"))
 
         report = json.loads(self.failing("--json"))
 
         assert report["paused_until"] == "2026-04-12T16:35:15+00:00"
         assert [problem["code"] for problem in report["problems"]] == ["paused"]
-        assert "the gateway answered 429" in report["problems"][0]["message"]
+        assert "the gateway responded with 429" in report["problems"][0]["message"]
 
 
 @pytest.fixture
@@ -449,7 +452,7 @@ class TestCommandsInTerminal:
         status = manage("octovid_status", "--json", **gateway)
 
         assert (tracked.returncode, tracked.stdout) == (0, f"{task_id}: tracked\n")
-        assert refreshed.stdout == "asked about 1: 1 changed, 1 ended, 0 failed\n"
+        assert refreshed.stdout == "1 polled, 1 changed, 1 completed, 0 failed\n"
         assert refreshed.returncode == 0
         assert json.loads(status.stdout)["tasks"] == {"SUCCESS": 1}
         assert (status.returncode, status.stderr) == (0, "")
@@ -495,7 +498,10 @@ class TestCommandsInTerminal:
             finally:
                 watching.kill()
 
-        assert stdout.splitlines()[-1] == "stopped watching; the tasks go on"
+        assert (
+            stdout.splitlines()[-1]
+            == "stopped watching; polling the tasks goes on where a cluster runs"
+        )
         assert (watching.returncode, stderr) == (0, "")
 
     def test_status_with_problems_has_exit_code_1_and_empty_stderr(self, manage: Manage) -> None:
@@ -544,7 +550,7 @@ class TestCommandsInTerminal:
 
         result = manage("octovid_refresh", OCTOVID_BASE_URL=f"http://127.0.0.1:{closed_port}")
 
-        assert "cgt-1: no answer from the gateway" in one_error_line(result)
+        assert "cgt-1: no response from the gateway" in one_error_line(result)
 
     def test_wrong_key_has_exit_code_1_without_printing_key(
         self, manage: Manage, sandbox: Sandbox
@@ -556,7 +562,7 @@ class TestCommandsInTerminal:
         )
 
         assert result.returncode == 1
-        assert "polling is paused: the gateway answered 401" in result.stderr
+        assert "polling is paused: the gateway responded with 401" in result.stderr
         assert "Traceback" not in result.stderr
         assert "not-the-key" not in result.stdout + result.stderr
 
@@ -594,7 +600,7 @@ class TestCommandsInTerminal:
         ("command", "mentioned"),
         [
             ("octovid_track", ["TASK_ID", "--metadata JSON", "JSON object like"]),
-            ("octovid_refresh", ["TASK_ID", "--watch", "until every task has ended"]),
+            ("octovid_refresh", ["TASK_ID", "--watch", "until every task has completed"]),
             ("octovid_status", ["--json", "Exit code 1"]),
             ("octovid_sandbox", ["--port PORT", "--api-key API_KEY"]),
         ],

@@ -32,7 +32,7 @@ WRONG = [
     ("API_KEY", f"{SECRET}\n", "without line breaks"),
     ("API_KEY", f"Bearer {SECRET}", "the key alone, without spaces"),
     ("API_KEY", f"{SECRET}é", "the gateway's API key"),
-    ("API_KEY", "sk-1234", "the whole key, of 8 characters at least"),
+    ("API_KEY", "sk-1234", "the complete key, of at least 8 characters"),
     ("BASE_URL", 7, "an http(s) URL"),
     ("BASE_URL", "octopusx.ai", "an http(s) URL"),
     ("BASE_URL", "ftp://octopusx.ai", "an http(s) URL"),

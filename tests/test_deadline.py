@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from octovid_django.client import open_video, query_task
+from octovid_django.client import query_task
+from octovid_django.content import open_video
 from octovid_django.deadline import (
     LOWEST_RATE,
     MAX_HEAD_BYTES,
@@ -55,7 +56,7 @@ class TestResponseHead:
             lambda: open_video(f"{gateway.url}/v1/videos/t/content"),
         ):
             started_at = time.monotonic()
-            with pytest.raises(OctovidConnectionError, match="no answer from the gateway"):
+            with pytest.raises(OctovidConnectionError, match="no response from the gateway"):
                 poll()
             assert time.monotonic() - started_at < 4
 

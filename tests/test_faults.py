@@ -64,53 +64,53 @@ def new_api_error(message: str = ECHO) -> dict[str, Any]:
 TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
     "reset_before_response": (resets(), "Connection reset by peer"),
     "reset_within_response": (resets(OK + b'{"code":'), "Connection reset by peer"),
-    "closed_before_response": (sends(b""), "no answer from the gateway"),
-    "half_a_body": (breaks_off(), "the answer broke off"),
-    "half_a_chunk": (breaks_off_between_chunks(), "the answer broke off"),
-    "half_a_head": (sends(b"HTTP/1.1 200 OK\r\nContent-"), "the gateway's answer is not JSON"),
-    "silence": (never_responds(), "no whole answer from the gateway within 0.5 s"),
-    "silence_within_response": (drips((), after=OK + b'{"code":'), "no whole answer"),
-    "body_byte_by_byte": (drips(b" " * 10_000, after=OK), "no whole answer"),
-    "head_byte_by_byte": (drips(OK * 100), "no whole answer"),
+    "closed_before_response": (sends(b""), "no response from the gateway"),
+    "half_a_body": (breaks_off(), "the response broke off"),
+    "half_a_chunk": (breaks_off_between_chunks(), "the response broke off"),
+    "half_a_head": (sends(b"HTTP/1.1 200 OK\r\nContent-"), "the gateway's response is not JSON"),
+    "silence": (never_responds(), "no complete response from the gateway within 0.5 s"),
+    "silence_within_response": (drips((), after=OK + b'{"code":'), "no complete response"),
+    "body_byte_by_byte": (drips(b" " * 10_000, after=OK), "no complete response"),
+    "head_byte_by_byte": (drips(OK * 100), "no complete response"),
     "endless_body": (never_stops(), "larger than 100000 bytes"),
-    "endless_headers": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no answer"),
-    "endless_header": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no answer"),
+    "endless_headers": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no response"),
+    "endless_header": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no response"),
     "endless_interim_responses": (
         repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        "no answer from the gateway",
+        "no response from the gateway",
     ),
     "gzip_of_a_gigabyte": (unpacks_to_a_gigabyte(), "larger than 100000 bytes"),
-    "gzip_in_gzip": (responds_packed(50_000, times=2), "packed in a way that nobody asked for"),
+    "gzip_in_gzip": (responds_packed(50_000, times=2), "Content-Encoding that was not requested"),
     "unknown_encoding": (
         responds(200, b"(", Content_Encoding="zstd"),
-        "packed in a way that nobody asked for",
+        "Content-Encoding that was not requested",
     ),
     "not_the_declared_encoding": (
         responds(200, HTML, Content_Encoding="gzip"),
-        "the answer cannot be unpacked",
+        "the response cannot be decompressed",
     ),
-    "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no answer from the gateway"),
-    "html_without_content_type": (responds(200, HTML), "the gateway's answer is not JSON"),
-    "403": (responds(403, new_api_error()), "answered 403 Forbidden: no"),
-    "404": (responds(404, new_api_error()), "answered 404 Not Found: no"),
-    "404_html": (responds(404, HTML, Content_Type="text/html"), "answered 404 Not Found."),
+    "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no response from the gateway"),
+    "html_without_content_type": (responds(200, HTML), "the gateway's response is not JSON"),
+    "403": (responds(403, new_api_error()), "responded with 403 Forbidden: no"),
+    "404": (responds(404, new_api_error()), "responded with 404 Not Found: no"),
+    "404_html": (responds(404, HTML, Content_Type="text/html"), "responded with 404 Not Found."),
     "404_of_the_task": (
         responds(404, {"code": None, "message": ECHO, "param": "task_id", "type": "invalid"}),
         "the gateway does not know this task",
     ),
-    "empty": (responds(200), "the gateway's answer is not JSON"),
-    "invalid_utf8": (responds(200, b'{"code": "\xff"}'), "the gateway's answer is not JSON"),
-    "half_a_json": (responds(200, b'{"code": "suc'), "the gateway's answer is not JSON"),
+    "empty": (responds(200), "the gateway's response is not JSON"),
+    "invalid_utf8": (responds(200, b'{"code": "\xff"}'), "the gateway's response is not JSON"),
+    "half_a_json": (responds(200, b'{"code": "suc'), "the gateway's response is not JSON"),
     "deep_nesting": (
         responds(200, b'{"data":' * 12_000),
         "the gateway's response is nested too deep",
     ),
     "many_values": (responds(200, b"[" + b"0," * 49_000 + b"0]"), "response has too many values"),
     "number_of_a_million_digits": (responds(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
-    "array": (responds(200, [ECHO]), "the gateway answered with a JSON array, not an object"),
+    "array": (responds(200, [ECHO]), "the gateway responded with a JSON array, not an object"),
     "string": (responds(200, json.dumps(ECHO)), "a JSON string, not an object"),
     "json_null": (responds(200, "null"), "a JSON null, not an object"),
-    "no_task": (responds(200, {}), "the gateway answered with no task: without a reason"),
+    "no_task": (responds(200, {}), "the gateway responded with no task: without a reason"),
     "error_with_200": (
         responds(200, {"code": "bad", "message": ECHO}),
         "with the error bad: no",
@@ -120,43 +120,57 @@ TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
         responds(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
         "the gateway does not know this task (task_not_exist)",
     ),
-    "other_400": (responds(400, {"code": "bad", "message": ECHO}), "answered 400 Bad Request: no"),
+    "other_400": (
+        responds(400, {"code": "bad", "message": ECHO}),
+        "responded with 400 Bad Request: no",
+    ),
     "500": (
         responds(500, {"code": "get_task_failed", "message": ECHO, "data": None}),
-        "answered 500 Internal Server Error: no",
+        "responded with 500 Internal Server Error: no",
     ),
     **{
-        f"{status}_html": (responds(status, HTML, Content_Type="text/html"), f"answered {status} ")
+        f"{status}_html": (
+            responds(status, HTML, Content_Type="text/html"),
+            f"responded with {status} ",
+        )
         for status in (502, 503, 504, *range(520, 525))
     },
-    "unknown_http_status": (responds(999, HTML), "answered 999 "),
+    "unknown_http_status": (responds(999, HTML), "responded with 999 "),
     "redirect": (
         responds(302, Location=f"https://{KEY}.example/?key={KEY}"),
-        "pointing at https://***.example. It was not followed",
+        "pointing at https://***.example. The redirect was not followed",
     ),
 }
 """Errors of a task, and transient ones: what the gateway does, and the error that is stored."""
 
 ACCOUNT_ERRORS: dict[str, tuple[Behaviour, str, int]] = {
-    "401": (responds(401, new_api_error()), "answered 401 Unauthorized: no", 15),
-    "402": (responds(402, new_api_error()), "answered 402 Payment Required: no", 15),
-    "page": (responds(200, HTML, Content_Type="text/html"), "answered 200 with a page", 15),
+    "401": (responds(401, new_api_error()), "responded with 401 Unauthorized: no", 15),
+    "402": (responds(402, new_api_error()), "responded with 402 Payment Required: no", 15),
+    "page": (responds(200, HTML, Content_Type="text/html"), "responded with 200 and a page", 15),
     "challenge": (
         responds(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
         "page of the proxy",
         15,
     ),
-    "403_html": (responds(403, HTML, Content_Type="text/html"), "answered 403 Forbidden.", 15),
-    "404": (responds(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
-    "429": (responds(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
-    "429_empty": (responds(429), "answered 429 Too Many Requests", 15),
-    "429_retry_after_seconds": (responds(429, Retry_After="77"), "answered 429", 77),
+    "403_html": (
+        responds(403, HTML, Content_Type="text/html"),
+        "responded with 403 Forbidden.",
+        15,
+    ),
+    "404": (
+        responds(404, new_api_error("Invalid URL")),
+        "responded with 404 Not Found: Invalid URL",
+        15,
+    ),
+    "429": (responds(429, new_api_error()), "responded with 429 Too Many Requests: no", 15),
+    "429_empty": (responds(429), "responded with 429 Too Many Requests", 15),
+    "429_retry_after_seconds": (responds(429, Retry_After="77"), "responded with 429", 77),
     "429_retry_after_date": (
         responds(429, Retry_After="Sun, 12 Apr 2026 16:36:00 GMT"),
-        "answered 429",
+        "responded with 429",
         60,
     ),
-    "429_retry_after_invalid": (responds(429, Retry_After="soon"), "answered 429", 15),
+    "429_retry_after_invalid": (responds(429, Retry_After="soon"), "responded with 429", 15),
 }
 """Errors of the account: what the gateway does, the pause's reason and its seconds."""
 
@@ -349,7 +363,7 @@ def test_refused_connections_are_stored_on_every_task_without_pause(
 
     assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
-    assert_error_stored("no answer from the gateway: Connection refused")
+    assert_error_stored("no response from the gateway: Connection refused")
     configure(BASE_URL=gateway.url)
     assert_all_complete(gateway, clock, after=20)
 

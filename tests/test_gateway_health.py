@@ -77,20 +77,20 @@ class TestOutage:
         work(clock, 60)
 
         message = found_problems()["unreachable"]
-        assert "no response for 1 min: Connection refused" in message
+        assert "not responded for 1 min: Connection refused" in message
         assert "Check BASE_URL and the network" in message
 
         work(clock, 12 * 60)
         assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are reported"
-        assert "no response for 13 min: Connection refused" in found_problems()["unreachable"]
+        assert "not responded for 13 min: Connection refused" in found_problems()["unreachable"]
         (line,) = lines(caplog)
-        assert line.startswith("ERROR An outage (account default), no response since 16:35")
+        assert line.startswith("ERROR Account default: outage, no response since 16:35")
 
         configure(BASE_URL=gateway.url)
         work(clock, 6 * 60)
         assert found_problems() == {}
         assert lines(caplog)[1:] == [
-            "INFO The outage is over (account default): the gateway responds again"
+            "INFO Account default: the outage is over, the gateway responds again"
         ]
 
     def test_503_of_every_task_is_reported_with_status(
@@ -99,7 +99,9 @@ class TestOutage:
         gateway.default = UNAVAILABLE
         work(clock, 5 * 60)
 
-        assert "no response for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
+        assert (
+            "not responded for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
+        )
 
     def test_502_of_one_task_is_no_outage(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
@@ -173,7 +175,7 @@ class TestAccountPause:
         VideoTask.objects.update(next_poll_at=NOW)
         assert refresh_due().polled == 3
         assert lines(caplog)[-1] == (
-            "INFO Polling resumes (account default): its key or BASE_URL was changed"
+            "INFO Account default: polling resumed, its key or BASE_URL has changed"
         )
 
     def test_fingerprint_contains_neither_key_nor_base_url(self, gateway: Gateway) -> None:
@@ -227,7 +229,7 @@ class TestTaskErrors:
         work(clock, 40)
 
         message = found_problems()["errors"]
-        assert message.startswith("Most tasks meet errors, 2 of 3. t")
+        assert message.startswith("Polling most tasks fails, 2 of 3. t")
         assert "is not JSON" in message
 
     def test_403_of_one_task_of_three_is_not_reported(
@@ -262,8 +264,8 @@ class TestStuckTasks:
         work(clock, 4 * 60)
 
         assert found_problems() == {
-            "stuck": "1 task has not changed for long: t0, at 50 % for 8 min, where half of all "
-            "take no more than 16 s. Look at it at the gateway."
+            "stuck": "1 task may be stuck: t0 has been at 50 % for 8 min, while half of all tasks "
+            "take no more than 16 s. Check it at the gateway."
         }
 
     def test_task_as_slow_as_others_is_not_stuck(
@@ -282,7 +284,7 @@ class TestStuckTasks:
         assert found_problems() == {}
         work(clock, 10 * 60)
 
-        assert found_problems()["stuck"].startswith("3 tasks have not changed for long, one is t")
+        assert found_problems()["stuck"].startswith("3 tasks may be stuck: t")
 
     def test_task_that_could_not_be_polled_in_outage_is_not_stuck(
         self, gateway: Gateway, clock: time_machine.Coordinates

@@ -113,18 +113,18 @@ class TestScheduleProblem:
 class TestPauseProblem:
     @pytest.fixture(autouse=True)
     def paused(self, healthy_site: None) -> None:
-        pause(gateway_state(), OctovidAuthenticationError("the gateway answered 401"))
+        pause(gateway_state(), OctovidAuthenticationError("the gateway responded with 401"))
 
     def test_pause_is_reported_with_reason_and_end_time(self) -> None:
         message = the_only_one("paused")
 
-        assert "the gateway answered 401" in message
+        assert "the gateway responded with 401" in message
         assert "16:35:15" in message
 
     def test_pause_is_reported_until_account_resumes(self, clock: time_machine.Coordinates) -> None:
         clock.shift(16)
 
-        assert "the gateway answered 401" in the_only_one("paused")
+        assert "the gateway responded with 401" in the_only_one("paused")
 
         resume(gateway_state())
         assert problems() == []
@@ -167,15 +167,15 @@ class TestDeliveryProblem:
 
         message = the_only_one("abandoned")
 
-        assert message.startswith("The end of 1 task was not delivered")
-        assert "receivers kept on failing" in message
+        assert message.startswith("The delivery of 1 completion was abandoned")
+        assert "fix the receiver, then resend the signals" in message
 
     def test_overdue_delivery_is_reported(self) -> None:
         completed_task("waiting", next_delivery_at=LATE)
 
         message = the_only_one("undelivered")
 
-        assert message.startswith("The end of 1 task waits to be delivered")
+        assert message.startswith("1 completion waits to be delivered")
         assert "“manage.py qcluster”" in message
 
     def test_abandoned_and_overdue_deliveries_are_counted(self) -> None:
@@ -185,8 +185,8 @@ class TestDeliveryProblem:
 
         abandoned, undelivered = problems()
 
-        assert abandoned.message.startswith("The ends of 2 tasks were not delivered")
-        assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
+        assert abandoned.message.startswith("The delivery of 2 completions was abandoned")
+        assert undelivered.message.startswith("2 completions wait to be delivered")
 
     def test_delivery_with_retry_ahead_is_not_reported(self) -> None:
         completed_task(
@@ -212,9 +212,9 @@ class TestReceiversProblem:
 
         message = the_only_one("receivers")
 
-        assert message.startswith("The completion of 1 task was not delivered")
+        assert message.startswith("The completion of 1 task is not delivered yet")
         assert "attach_video: RuntimeError: no shelf left (twice, attempt 2 of 5" in message
-        assert "the next at 16:39:00" in message
+        assert "next at 16:39:00" in message
 
     def test_attempts_before_resend_do_not_count(self) -> None:
         self.failed("resent", 6, delivery_attempts_before_resend=5)
@@ -274,10 +274,10 @@ class TestDatabaseProblem:
 
         message = the_only_one("database")
         assert message.startswith(
-            "The completion of 1 task was not delivered, because the database fails: "
+            "The completion of 1 task is not delivered yet, because of the database: "
         )
         assert "attach_video: OperationalError: unable to open database file" in message
-        assert "(waiting, attempt 2 of 5; the next at 16:36:15)" in message
+        assert "(waiting, attempt 2 of 5; next at 16:36:15)" in message
         for word in ("receiver", "qcluster"):
             assert word not in message
 

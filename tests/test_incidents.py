@@ -109,10 +109,10 @@ class TestReceiverErrors:
         assert list(reported()) == ["receivers"], "the cluster is not reported"
         line = status().splitlines()[-1]
         assert line.startswith(
-            "! The completions of 43 tasks were not delivered, their receivers failed again: "
+            "! The completions of 43 tasks are not delivered yet, their receivers failed again: "
         )
         assert "attach_video: RuntimeError: no shelf left (t" in line
-        assert ", attempt 2 of 5; the next at 16:36:" in line
+        assert ", attempt 2 of 5; next at 16:36:" in line
 
     def test_links_that_expire_before_next_attempt_are_urgent(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
@@ -123,10 +123,10 @@ class TestReceiverErrors:
 
         first, second = status().splitlines()[-2:]
         assert first.startswith(
-            "! URGENT: links expire before the next attempt to deliver their completions, of 2 "
-            "videos: first that of t"
+            "! URGENT: the links of 2 videos expire before the next attempts to deliver their "
+            "completions: first that of t"
         )
-        assert ", at 16:36:10. Mend the receiver and resend the signals" in first
+        assert ", at 16:36:10. Fix the receivers and resend the signals" in first
         assert "no shelf left" in second
 
     def test_failing_receiver_is_reported_as_abandoned_after_last_attempt(
@@ -137,7 +137,7 @@ class TestReceiverErrors:
         assert wait_for(clock, "abandoned", 30 * 60) >= 20 * 60
 
         assert list(reported()) == ["abandoned"]
-        assert "The end of 1 task was not delivered" in status()
+        assert "The delivery of 1 completion was abandoned" in status()
 
 
 class TestNoCluster:
@@ -150,7 +150,7 @@ class TestNoCluster:
         assert wait_for(clock, "cluster", 120, works=False) <= 60
 
         assert status().splitlines()[-1] == (
-            "! A task waits, and no cluster has ever run: start “manage.py qcluster”."
+            "! Tasks are due, and no cluster has ever run: start “manage.py qcluster”."
         )
         record_run()
         refresh_due()
@@ -165,7 +165,8 @@ class TestNoCluster:
         wait_for(clock, "overdue", 180, works=False)
 
         assert reported() == {
-            "overdue": "3 tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?"
+            "overdue": "3 tasks are overdue: they are not polled. "
+            "Is the cluster (“manage.py qcluster”) running?"
         }
 
 
@@ -202,6 +203,6 @@ class TestTaskErrors:
 
         wait_for(clock, "errors", 120)
 
-        text = "Most tasks meet errors, 2 of 3. t"
+        text = "Polling most tasks fails, 2 of 3. t"
         assert f"! {text}" in status()
         assert text in admin_client.get(reverse(CHANGELIST)).content.decode()

@@ -140,7 +140,7 @@ class TestTracking:
             (None, "is a string"),
             (7, "is a string"),
             (b"cgt-1", "is a string"),
-            ("x" * 192, "has 192 characters, the gateway's have at most 191"),
+            ("x" * 192, "has 192 characters, at most 191 are allowed"),
             ("cgt 1", "white space"),
             (" cgt-1", "white space"),
             ("cgt-1\n", "control characters"),
@@ -148,14 +148,14 @@ class TestTracking:
             ("cgt\x00", "control characters"),
             ("cgt\ud800", "control characters"),
             ("\ufeffcgt-1", "control characters"),
-            ('"cgt-1"', 'holds ", no id of a gateway does'),
-            ("cgt-1'", "holds ', no id"),
-            ("\u201ccgt-1\u201d", "holds \u201c, no id"),
-            ("cgt-1;", "holds ;, no id"),
-            ("cgt-1,cgt-2", "holds ,, no id"),
-            ("cgt-1，", "holds ，, no id"),
-            ("[cgt-1]", r"holds \[, no id"),
-            ("<id>", "holds <, no id"),
+            ('"cgt-1"', 'holds ", which no task id does'),
+            ("cgt-1'", "holds ', which no"),
+            ("\u201ccgt-1\u201d", "holds \u201c, which no"),
+            ("cgt-1;", "holds ;, which no"),
+            ("cgt-1,cgt-2", "holds ,, which no"),
+            ("cgt-1，", "holds ，, which no"),
+            ("[cgt-1]", r"holds \[, which no"),
+            ("<id>", "holds <, which no"),
             ("https://octopusx.ai/cgt-1", "is a link"),
             ("n/a", "is not the id of a task"),
             ("#N/A", "is not the id of a task"),
@@ -184,7 +184,7 @@ class TestTracking:
 
     @pytest.mark.parametrize("metadata", ["order", [1], 7, (("order", 7),), False])
     def test_track_refuses_metadata_that_is_no_dict(self, metadata: Any) -> None:
-        with pytest.raises(TypeError, match="metadata is a dict"):
+        with pytest.raises(TypeError, match="metadata must be a dict"):
             VideoTask.objects.track("cgt-1", metadata=metadata)
 
         assert not VideoTask.objects.exists()

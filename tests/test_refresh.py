@@ -199,7 +199,7 @@ class TestTaskErrors:
 
         bad.refresh_from_db()
         good.refresh_from_db()
-        assert bad.last_error == "the answer cannot be stored: no squares"
+        assert bad.last_error == "the response cannot be stored: no squares"
         assert (good.ratio, good.last_error) == ("16:9", "")
 
     def test_unreachable_gateway_does_not_pause_account(
@@ -211,7 +211,7 @@ class TestTaskErrors:
         assert refresh_due() == RefreshSummary(polled=1, failed=1)
 
         task.refresh_from_db()
-        assert task.last_error == "no answer from the gateway: Connection refused"
+        assert task.last_error == "no response from the gateway: Connection refused"
         assert not gateway_state().is_paused
 
 
@@ -222,7 +222,7 @@ class TestAccountErrors:
             (WRONG_KEY, "401"),
             (TOO_MANY, "429"),
             (responds(402), "402"),
-            (responds(200, "<!doctype html>", Content_Type="text/html"), "200 with a page"),
+            (responds(200, "<!doctype html>", Content_Type="text/html"), "200 and a page"),
             (responds(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
         ],
     )
@@ -440,7 +440,7 @@ class TestSuccessWithoutLink:
         gateway.behaviours["content"] = behaviour
         task = refresh(60)
         assert (task.is_finished, task.error_count) == (False, 1)
-        assert "when asked for the video" in task.last_error
+        assert "in place of the video" in task.last_error
         assert not gateway_state().is_paused, "the polling of tasks goes on"
 
         gateway.behaviours["content"] = VIDEO
@@ -509,7 +509,7 @@ class TestSuccessWithoutLink:
         assert time.perf_counter() - started_at < 3
         task.refresh_from_db()
         assert not task.is_finished
-        assert task.last_error == "no whole answer from the gateway within 1 s"
+        assert task.last_error == "no complete response from the gateway within 1 s"
 
 
 class TestProgress:

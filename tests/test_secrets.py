@@ -29,8 +29,9 @@ from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from django_q.models import Schedule
 
-from octovid_django.client import open_video, query_task
+from octovid_django.client import query_task
 from octovid_django.conf import octovid_settings
+from octovid_django.content import open_video
 from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidConnectionError, OctovidError, OctovidRedirectError
 from octovid_django.models import GatewayState, VideoTask
@@ -136,7 +137,7 @@ class TestTracebacks:
     ) -> None:
         gateway.default = responds(200, {"code": ECHO, "data": ECHO})
         monkeypatch.setattr(place, forbidden)
-        with pytest.raises(OctovidError, match="unforeseen KeyError") as raised:
+        with pytest.raises(OctovidError, match="unexpected KeyError") as raised:
             query_task("t")
 
         assert_is_clean(shown(raised.value, debug=debug))
@@ -261,7 +262,7 @@ class TestLogs:
 
         text = everything_logged()
         assert "urllib3.connectionpool" in text
-        assert "Polling pauses" in text
+        assert "polling paused" in text
         assert_is_clean(text)
 
     def test_log_of_unforeseen_error_holds_no_secret(
@@ -271,7 +272,7 @@ class TestLogs:
         refresh_due()
 
         text = everything_logged()
-        assert "failed in an unforeseen way" in text
+        assert "polling met an unexpected error" in text
         assert "in forbidden" in text, "the traceback is there, but for variables"
         assert_is_clean(text)
 
@@ -287,7 +288,7 @@ class TestLogs:
             refresh_due()
 
         text = everything_logged()
-        assert "Task success: the answer cannot be stored: DETAIL: Failing row" in text
+        assert "Task success: the response cannot be stored: DETAIL: Failing row" in text
         assert_is_clean(text)
 
     def test_mail_to_admins_holds_no_secret(

@@ -81,22 +81,22 @@ class TestErrors:
         [
             (
                 {"code": "get_task_failed", "message": "record not found", "data": None},
-                "the gateway answered with the error get_task_failed: record not found",
+                "the gateway responded with the error get_task_failed: record not found",
             ),
             (
                 {"code": 500, "message": "oops", "data": {}},
-                "the gateway answered with the error: oops",
+                "the gateway responded with the error: oops",
             ),
             (
                 {"error": {"message": "Invalid token", "type": "new_api_error", "code": ""}},
-                "the gateway answered with no task: Invalid token",
+                "the gateway responded with no task: Invalid token",
             ),
-            ([], "the gateway answered with a JSON array, not an object"),
-            ("cat", "the gateway answered with a JSON string, not an object"),
-            (None, "the gateway answered with a JSON null, not an object"),
-            (True, "the gateway answered with a JSON boolean, not an object"),
-            (7, "the gateway answered with a JSON number, not an object"),
-            ({}, "the gateway answered with no task: without a reason"),
+            ([], "the gateway responded with a JSON array, not an object"),
+            ("cat", "the gateway responded with a JSON string, not an object"),
+            (None, "the gateway responded with a JSON null, not an object"),
+            (True, "the gateway responded with a JSON boolean, not an object"),
+            (7, "the gateway responded with a JSON number, not an object"),
+            ({}, "the gateway responded with no task: without a reason"),
         ],
     )
     def test_error_names_what_came_instead_of_a_task(self, reported: Any, message: str) -> None:

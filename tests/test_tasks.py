@@ -20,7 +20,9 @@ DELIVER = "octovid_django.tasks.deliver_completion"
 Received = list[tuple[str, dict[str, Any]]]
 
 
-@pytest.mark.parametrize("name", ["refresh_due", "refresh_backlog", "deliver_completion"])
+@pytest.mark.parametrize(
+    "name", ["refresh_due", "refresh_backlog", "refresh_by_pk", "deliver_completion"]
+)
 def test_function_path_stored_by_django_q2_still_exists(name: str) -> None:
     assert callable(locate(f"octovid_django.tasks.{name}"))
 

@@ -33,7 +33,7 @@ CHUNK = 500
 @admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
 def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     def refresh(pks: list[int]) -> int:
-        return len(pks) if wake("octovid_django.tasks.refresh_tasks", pks) else 0
+        return len(pks) if wake("octovid_django.tasks.refresh_by_pk", pks) else 0
 
     total = tasks.count()
     count = _run(request, tasks, refresh, gettext("Had the gateway asked."))

@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 
 from octovid_django.admin.responses import make_inert
 from octovid_django.admin.times import written
-from octovid_django.client import Video, open_video
 from octovid_django.conf import octovid_settings
+from octovid_django.content import Video, open_video
 from octovid_django.exceptions import OctovidError, OctovidSettingsError
 from octovid_django.links import needs_key, read_link
 from octovid_django.models import VideoTask

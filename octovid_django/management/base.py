@@ -1,4 +1,4 @@
-"""What the commands share: trouble is one line on stderr and exit code 1, never a traceback."""
+"""What the commands share: an error is one line on stderr and exit code 1, never a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from octovid_django.task_ids import bare_task_id, validate_task_id
 
 
 class _Lines(OutputWrapper):
-    """Writes one line at a time: what others have sent stands in it, and no terminal obeys it."""
+    """Writes one line at a time, without control characters: parts come from the gateway."""
 
     def write(  # type: ignore[override]  # as its base class does
         self,
@@ -28,9 +28,9 @@ class _Lines(OutputWrapper):
 
 
 class OctovidCommand(BaseCommand):
-    """A command that says in one line what is wrong, settings included, and prints text only."""
+    """A command whose errors are one line each, those of the settings included."""
 
-    requires_system_checks = ()  # they tell of the settings in many lines
+    requires_system_checks = ()  # their report of wrong settings has many lines
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         options["stdout"] = _Lines(options.get("stdout") or sys.stdout)
@@ -44,14 +44,14 @@ class OctovidCommand(BaseCommand):
         except (OperationalError, ProgrammingError) as error:
             failure = CommandError(one_line(f"{error} (has “manage.py migrate” been run?)"))
         except DatabaseError as error:
-            failure = CommandError(one_line(f"the database refuses: {error}"))
-        raise failure  # without what it comes from: a database quotes the rows that it refuses
+            failure = CommandError(one_line(f"database error: {error}"))
+        raise failure  # without its cause: databases quote the rows that they refuse
 
     def existing(self, task_ids: list[str]) -> list[VideoTask]:
         """Return the tasks with these ids, in this order.
 
         Raises:
-            OctovidTaskIdError: One of them cannot be an id.
+            OctovidTaskIdError: One of them cannot be the id of a task.
             CommandError: One of them is not tracked.
         """
         task_ids = [validate_task_id(bare_task_id(text)) for text in task_ids]
@@ -59,6 +59,7 @@ class OctovidCommand(BaseCommand):
         missing = [task_id for task_id in task_ids if task_id not in found]
         if missing:
             raise CommandError(
-                f"not tracked: {', '.join(missing)}. “manage.py octovid_track {missing[0]}” does."
+                f"not tracked: {', '.join(missing)}. To track it, run "
+                f"“manage.py octovid_track {missing[0]}”."
             )
         return [found[task_id] for task_id in task_ids]

@@ -1,4 +1,4 @@
-"""Tasks in the terminal: a progress bar for each where rich is installed, plain lines elsewhere."""
+"""Tasks in the terminal: progress bars where rich is installed, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ except ImportError:  # the extra "watch"
 
 class Show(Protocol):
     def __call__(self, tasks: Iterable[VideoTask], note: str = "") -> None:
-        """Show ``tasks`` as they are, and ``note`` once until there is another or none."""
+        """Show ``tasks`` as they are, and ``note`` when it changes."""
 
 
 @contextmanager
 def task_view(stdout: OutputWrapper) -> Iterator[Show]:
-    """Give a function that shows tasks, as often as it is called."""
+    """Give a function that shows tasks each time it is called."""
     if Progress is not None and stdout.isatty():
         with _bars() as show:
             yield show

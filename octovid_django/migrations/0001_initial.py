@@ -18,7 +18,7 @@ FORBIDDEN = [
 
 
 def compare_exactly(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Let ids that differ only by case be two: MySQL and MariaDB take them for one by default."""
+    """Compare ids case-sensitively: by default MySQL and MariaDB do not."""
     if schema_editor.connection.vendor == "mysql":
         task = apps.get_model("octovid_django", "VideoTask")
         schema_editor.execute(
@@ -52,22 +52,22 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "last_run_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="last tick"),
+                    models.DateTimeField(blank=True, null=True, verbose_name="last polling run"),
                 ),
                 (
                     "last_response_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="last answer"),
+                    models.DateTimeField(blank=True, null=True, verbose_name="last response"),
                 ),
                 (
                     "paused_until",
                     models.DateTimeField(blank=True, null=True, verbose_name="paused until"),
                 ),
-                ("pause_reason", models.TextField(blank=True, verbose_name="reason of the pause")),
+                ("pause_reason", models.TextField(blank=True, verbose_name="pause reason")),
                 (
                     "pause_count",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="in a row, without an answer between them",
+                        help_text="in a row, without a success between them",
                         verbose_name="pauses",
                     ),
                 ),
@@ -79,14 +79,14 @@ class Migration(migrations.Migration):
                     "failing_since",
                     models.DateTimeField(
                         blank=True,
-                        help_text="by none of the polls",
+                        help_text="to any poll",
                         null=True,
                         verbose_name="no response since",
                     ),
                 ),
                 (
                     "failure_reason",
-                    models.TextField(blank=True, verbose_name="reason of the outage"),
+                    models.TextField(blank=True, verbose_name="outage reason"),
                 ),
                 ("failure_count", models.PositiveIntegerField(default=0, editable=False)),
                 ("is_outage_logged", models.BooleanField(default=False, editable=False)),
@@ -133,14 +133,14 @@ class Migration(migrations.Migration):
                         verbose_name="progress",
                     ),
                 ),
-                ("fail_reason", models.TextField(blank=True, verbose_name="reason of the failure")),
+                ("fail_reason", models.TextField(blank=True, verbose_name="failure reason")),
                 (
                     "upstream_status",
                     models.CharField(
                         blank=True,
-                        help_text="the channel's own word, as it was sent",
+                        help_text="as the channel behind the gateway reports it",
                         max_length=64,
-                        verbose_name="upstream status",
+                        verbose_name="raw upstream status",
                     ),
                 ),
                 ("video_url", models.TextField(blank=True, verbose_name="video link")),
@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
                     "model",
                     models.CharField(
                         blank=True,
-                        help_text="what makes the video",
+                        help_text="that generates the video",
                         max_length=191,
                         verbose_name="model",
                     ),
@@ -193,7 +193,7 @@ class Migration(migrations.Migration):
                     "payload",
                     models.JSONField(
                         blank=True,
-                        help_text="what the gateway last answered",
+                        help_text="data of the last response",
                         null=True,
                         verbose_name="payload",
                     ),
@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="the site's own",
+                        help_text="application data, a JSON object",
                         verbose_name="metadata",
                     ),
                 ),
@@ -213,38 +213,38 @@ class Migration(migrations.Migration):
                     "recovered_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="when it was lost, but found alive: its time to end began anew",
+                        help_text="when it was last found after being lost, or polling was resumed",
                         null=True,
-                        verbose_name="taken back at",
+                        verbose_name="recovered at",
                     ),
                 ),
                 (
                     "changed_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="when status, progress or upstream status last became another",
+                        help_text="when status, progress or raw upstream status last changed",
                         null=True,
                         verbose_name="last change",
                     ),
                 ),
                 (
                     "polled_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="last look"),
+                    models.DateTimeField(blank=True, null=True, verbose_name="last poll"),
                 ),
-                ("poll_count", models.PositiveIntegerField(default=0, verbose_name="looks")),
+                ("poll_count", models.PositiveIntegerField(default=0, verbose_name="polls")),
                 (
                     "next_poll_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="none: the task is no longer polled",
+                        help_text="empty: the task is not polled",
                         null=True,
-                        verbose_name="next look",
+                        verbose_name="next poll",
                     ),
                 ),
                 (
                     "error_count",
                     models.PositiveIntegerField(
-                        default=0, help_text="in a row, while asking", verbose_name="errors"
+                        default=0, help_text="polls in a row that failed", verbose_name="errors"
                     ),
                 ),
                 ("last_error", models.TextField(blank=True, verbose_name="last error")),
@@ -252,7 +252,7 @@ class Migration(migrations.Migration):
                     "not_found_count",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="answers in a row that the task does not exist",
+                        help_text="responses in a row that the task does not exist",
                         verbose_name="not found",
                     ),
                 ),
@@ -264,7 +264,7 @@ class Migration(migrations.Migration):
                     "refused_since",
                     models.DateTimeField(
                         blank=True,
-                        help_text="403 or 404, which may be the account's or this task's alone",
+                        help_text="with 403 or 404, whose scope may be the account or this task",
                         null=True,
                         verbose_name="refused since",
                     ),
@@ -273,8 +273,8 @@ class Migration(migrations.Migration):
                     "account_error_count",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="in a row, among the errors",
-                        verbose_name="errors of the account",
+                        help_text="those of the errors with scope account",
+                        verbose_name="account errors",
                     ),
                 ),
                 (
@@ -283,7 +283,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "completed_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="end seen at"),
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="completion recorded at"
+                    ),
                 ),
                 (
                     "delivered_at",
@@ -297,14 +299,16 @@ class Migration(migrations.Migration):
                     "delivery_attempts_before_resend",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="before the end was last sent again by hand",
-                        verbose_name="earlier delivery attempts",
+                        help_text="made before the completion was last resent by hand",
+                        verbose_name="delivery attempts before resend",
                     ),
                 ),
                 ("delivery_error", models.TextField(blank=True, verbose_name="delivery error")),
                 (
                     "next_delivery_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="next delivery"),
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="next delivery attempt"
+                    ),
                 ),
             ],
             options={

@@ -1,4 +1,4 @@
-"""The JSON of the calls: the order that is read, and the errors that are written."""
+"""The JSON of the calls: orders that are read, and errors that are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_order(body: bytes) -> dict[str, Any]:
     """Read the body of the creation call: the arguments of ``Sandbox.create``, unchecked.
 
     Raises:
-        ValueError: It is nothing of the kind; the message says what to send instead.
+        ValueError: The body is no such order; the message says what to send instead.
     """
     wanted = 'send a JSON object like {"model": "sandbox-video", "metadata": {"run_seconds": 6}}'
     try:

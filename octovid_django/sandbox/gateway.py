@@ -1,4 +1,4 @@
-"""The sandbox gateway."""
+"""The sandbox gateway: its tasks and their links."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ logger = logging.getLogger("octovid_django.sandbox")
 
 
 class Sandbox:
-    """A gateway on a free port of this machine, usable as a context manager.
+    """A gateway on a port of loopback, usable as a context manager.
 
-    It listens from the start of its life and answers between ``start()`` and ``stop()``. How a
-    task goes depends on the clock (``time.time``) only, so a test may travel in time.
+    It listens once it is created, and responds between ``start()`` and ``stop()``. The state of a
+    task depends only on the clock (``time.time``), so a test may travel in time.
 
     Args:
         api_key: The Bearer token that it accepts; printable ASCII without spaces.
         port: Where to listen; 0 is any free port.
-        link_lifetime: Seconds that a link to a video lives after the task's end; with 0 it is
-            dead from the start.
+        link_lifetime: Seconds from the completion of a task until its link expires; with 0 it is
+            expired at once.
 
     Raises:
-        OSError: The port is taken, or not this user's to take.
-        ValueError: No client can send such a key.
+        OSError: The port is taken, or this user must not use it.
+        ValueError: ``api_key`` or ``link_lifetime`` is invalid.
     """
 
     url: str
-    """What goes to ``OCTOVID["BASE_URL"]``, like ``http://127.0.0.1:40123``."""
+    """The value for ``OCTOVID["BASE_URL"]``, like ``http://127.0.0.1:40123``."""
     api_key: str
-    """What goes to ``OCTOVID["API_KEY"]``."""
+    """The value for ``OCTOVID["API_KEY"]``."""
 
     def __init__(
         self, *, api_key: str = "sandbox-key", port: int = 0, link_lifetime: float = 43_200
@@ -75,11 +75,11 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Answer from a thread of its own. Once in a life: a stopped sandbox stays stopped."""
+        """Respond from a thread. Call it once: a sandbox that was stopped cannot start again."""
         self._thread.start()
 
     def serve_forever(self) -> None:
-        """Answer until ``stop()`` or ``KeyboardInterrupt``, starting where nobody has."""
+        """Respond until ``stop()`` or ``KeyboardInterrupt``; start first where that is not done."""
         if not self._thread.is_alive():
             self.start()
         # With a timeout, because on Windows Ctrl-C does not interrupt one long wait.
@@ -87,7 +87,7 @@ class Sandbox:
             self._thread.join(0.5)
 
     def stop(self) -> None:
-        """Free the port and end every open connection. Does nothing the second time."""
+        """Free the port and close every open connection. Idempotent."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join(STOP_SECONDS)
@@ -96,7 +96,7 @@ class Sandbox:
 
     @property
     def query_count(self) -> int:
-        """How many query calls were answered, whatever the answer."""
+        """How many query calls there were, whatever the response."""
         return self._server.query_count
 
     def create(  # noqa: PLR0913  each has its default
@@ -120,17 +120,17 @@ class Sandbox:
         Args:
             model: Any name.
             prompt: Any text; the video is always the same.
-            outcome: How the task ends: ``SUCCESS`` or ``FAILURE``; ``STUCK`` stays at 50 %.
-            run_seconds: How many seconds from now it ends, from 0 to a year.
-            fail_reason: Why, with ``FAILURE``.
-            duration: Of the video, in seconds, as the answer says it.
-            resolution: Of the video, as the answer says it.
-            ratio: Of the video, as the answer says it.
-            link_lifetime: Seconds that its link lives after the task's end, where that is not
-                the sandbox's own.
+            outcome: Its final status, ``SUCCESS`` or ``FAILURE``; ``STUCK`` stays at 50 %.
+            run_seconds: In how many seconds it completes, from 0 to a year.
+            fail_reason: The reason that is reported, with ``FAILURE``.
+            duration: Of the video, in seconds, as reported.
+            resolution: Of the video, as reported.
+            ratio: Of the video, as reported.
+            link_lifetime: Seconds from the completion until its link expires; by default those of
+                the sandbox.
             needs_key: Whether only the key opens its link (``…/v1/videos/{id}/content``).
-            error: What the query call responds at first in place of the task: the status 429
-                (with ``Retry-After``), or one from 500 to 599.
+            error: The status that the query call responds with at first: 429 (with
+                ``Retry-After``), or one from 500 to 599.
             error_seconds: For how many seconds from now, from 0 to a year.
 
         Returns:
@@ -157,18 +157,18 @@ class Sandbox:
             while task_id in self._tasks:
                 task_id = new_task_id()
             self._tasks[task_id] = task
-        logger.debug("created %s: model %r, prompt %r", task_id, model, prompt)
+        logger.debug("Task %s created: model %r, prompt %r", task_id, model, prompt)
         return task_id
 
     def state(self, task_id: str) -> dict[str, Any] | None:
-        """Return what the query call says about a task (its ``data``), ``None`` if unknown."""
+        """Return the ``data`` that the query call reports of a task, ``None`` if it is unknown."""
         task = self._task(task_id)
         if task is None:
             return None
         return {"task_id": task_id, **task.state(time.time(), self._link(task_id, task))}
 
     def query_error(self, task_id: str) -> QueryError | None:
-        """Return what the query call about a task responds in place of its state, if anything."""
+        """Return the error that the query call responds with in place of the state, if any."""
         task = self._task(task_id)
         return task.error_at(time.time()) if task else None
 
@@ -185,12 +185,12 @@ class Sandbox:
         return f"{self.url}/videos/{task_id}.mp4?Expires={expires}&Signature={signature}"
 
     def link_error(self, task_id: str, expires: str, signature: str) -> str | None:
-        """Return why a link to a video is not (or no longer) good, ``None`` if it is.
+        """Return why a link to a video is not valid, ``None`` if it is.
 
         Args:
-            task_id: Whose video.
-            expires: The link's own ``Expires``, in Unix seconds.
-            signature: The link's own ``Signature``.
+            task_id: The id of the task.
+            expires: The ``Expires`` of the link, in Unix seconds.
+            signature: The ``Signature`` of the link.
         """
         if not is_same(signature, self._signature(task_id, expires)):
             return "The signature is wrong"

@@ -1,4 +1,4 @@
-"""The sandbox on its socket: HTTP on one side, a gateway on the other."""
+"""The HTTP server of the sandbox."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content")
 
 
 class Gateway(Protocol):
-    """What answers the calls."""
+    """What the server needs to respond to the calls."""
 
     api_key: str
 
@@ -51,7 +51,7 @@ class Gateway(Protocol):
 
 
 def is_same(query_values: str, secret: str) -> bool:
-    """Compare without telling by the time it takes how much is right."""
+    """Compare in a time that does not reveal how much is right."""
     return hmac.compare_digest(query_values.encode("utf-8", "replace"), secret.encode())
 
 
@@ -61,7 +61,7 @@ def _video() -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """Remembers its connections, so that none outlives it."""
+    """A server that closes its connections when it stops."""
 
     # On Windows the same option lets two servers share a port, and so does the other one anywhere.
     allow_reuse_address = os.name == "posix"
@@ -98,7 +98,7 @@ class Server(ThreadingHTTPServer):
             self._connections_changed.notify_all()
 
     def close_connections(self) -> None:
-        """End every open connection and wait, with a bound, until its thread is through with it."""
+        """Close every open connection and wait, with a bound, until its thread is done with it."""
         with self._connections_changed:
             for connection in self._connections:
                 with suppress(OSError):
@@ -114,11 +114,11 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection: HTTP on one side, the sandbox on the other."""
+    """One connection."""
 
     server: Server
     protocol_version = "HTTP/1.1"
-    # Of what cannot be read: the answer to HTTP/0.9 would have no status line.
+    # For a request that cannot be read: a response to HTTP/0.9 would have no status line.
     default_request_version = "HTTP/1.0"
     disable_nagle_algorithm = True
     timeout = 60
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(error.status, page.encode(), {"Content-Type": "text/html"})
 
     def _respond_content(self, task_id: str) -> None:
-        """Respond with the video of a task that has succeeded, to those who have the key."""
+        """Respond with the video of a task that has succeeded; only the key opens it."""
         state = self.server.gateway.state(task_id)
         if not self._is_allowed():
             self._send_json(HTTPStatus.UNAUTHORIZED, bodies.invalid_token())
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_video()
 
     def _send_video(self) -> None:
-        """Respond with the video, or with the part of it that is asked for."""
+        """Respond with the video, or with the requested range of it."""
         video = _video()
         headers = {"Content-Type": "video/mp4", "Accept-Ranges": "bytes"}
         wanted = self._wanted_range(len(video))
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.PARTIAL_CONTENT, part, headers)
 
     def _wanted_range(self, size: int) -> range | None:
-        """The bytes that the client asks for; empty if there are none such, ``None`` for all."""
+        """The requested bytes; empty if the video has none of them, ``None`` for all."""
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         # There is no validator that an If-Range could match.
         if self.command != "GET" or match is None or "If-Range" in self.headers:
@@ -268,10 +268,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _hang_up(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
-        """Answer, and close: where the next request begins is anybody's guess."""
+        """Respond, and close: it is unknown where the next request begins."""
         self.close_connection = True
         self._send_json(status, content)
-        # To close on unread bytes is to reset, and a client may lose the answer to that.
+        # Closing with unread bytes resets the connection: the client may never see the response.
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(1)
@@ -280,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
                     break
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Say in JSON what ``http.server`` says in HTML; a method it does not know is a 404."""
+        """Respond in JSON where ``http.server`` would in HTML; an unknown method is a 404."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
             path = self.path.partition("?")[0]
             self._hang_up(HTTPStatus.NOT_FOUND, bodies.invalid_url(self.command, path))
@@ -292,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "octovid-sandbox"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        # Neither headers nor query: the one carries the key, the other a signature.
+        # Neither headers nor query: they carry the key and the signature.
         path = getattr(self, "path", "").partition("?")[0]
         logger.debug("%s %r: %s", self.command, path, int(code))
 

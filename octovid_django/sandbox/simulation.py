@@ -1,4 +1,4 @@
-"""What happens to an order at the sandbox: its states are a function of the clock alone."""
+"""The states of a task at the sandbox, as a function of the clock alone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _TOKENS_PER_SECOND = 21_600
 
 
 class QueryError(NamedTuple):
-    """What the query call responds in place of a task's state."""
+    """The error that the query call responds with in place of the state of a task."""
 
     status: int
     retry_after: int
-    """In seconds: when it is over."""
+    """Seconds until it is over."""
 
 
 class _Step(NamedTuple):
     share: float
-    """How much of ``run_seconds`` is over when the task gets here, 0 to 1."""
+    """Which share of ``run_seconds`` has passed when the task gets here, 0 to 1."""
     status: TaskStatus
     upstream_status: str
     percent: int
@@ -95,12 +95,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a number of seconds from 0 to {MAX_RUN_SECONDS}",
     ),
 }
-"""What an order must be like, by name: the check, and what to send instead."""
+"""The rules for the fields of an order: the check, and what to send instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedTask:
-    """An order, and what the gateway says about it at any time: a function of the clock alone."""
+    """An order, and what the gateway reports about it at any time."""
 
     model: str
     outcome: str
@@ -110,7 +110,7 @@ class SimulatedTask:
     resolution: str
     ratio: str
     link_lifetime: float | None = None
-    """``None``: the sandbox's own."""
+    """``None``: that of the sandbox."""
     needs_key: bool = False
     error: int | None = None
     error_seconds: float = 0
@@ -123,11 +123,11 @@ class SimulatedTask:
 
     @property
     def finished_at(self) -> float:
-        """When it ends, in Unix seconds."""
+        """When the task completes, in Unix seconds."""
         return self._moment(_FINISHED)
 
     def error_at(self, now: float) -> QueryError | None:
-        """Return what the query call responds in place of the state, if it does so yet.
+        """Return the error that the query call responds with in place of the state, if any.
 
         Args:
             now: Unix time in seconds.
@@ -138,15 +138,15 @@ class SimulatedTask:
         return QueryError(self.error, math.ceil(left))
 
     def _moment(self, share: float) -> float:
-        """When this much of the run is over (0 to 1), in Unix seconds."""
+        """When this share of the run has passed (0 to 1), in Unix seconds."""
         return self.created_at + share * self.run_seconds
 
     def state(self, now: float, video_url: str) -> dict[str, Any]:
-        """What the query call answers as ``data``, without the id.
+        """Return the ``data`` that the query call reports, without the id.
 
         Args:
             now: Unix time in seconds.
-            video_url: The link that a success shows.
+            video_url: The link that a success has.
         """
         steps = (
             _STUCK_STEPS

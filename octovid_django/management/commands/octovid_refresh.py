@@ -19,16 +19,18 @@ WATCH_SECONDS = 1.0
 
 class Command(OctovidCommand):
     help = (
-        "Ask the gateway about the tasks that are due, or about those that are named, now. "
-        "A site whose “manage.py qcluster” runs does not need this."
+        "Poll the tasks that are due, or those that are named, now. Where “manage.py qcluster” "
+        "runs, this is not needed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("task_ids", metavar="TASK_ID", nargs="*", help="default: what is due")
+        parser.add_argument(
+            "task_ids", metavar="TASK_ID", nargs="*", help="default: the tasks that are due"
+        )
         parser.add_argument(
             "--watch",
             action="store_true",
-            help="go on, and show progress, until every task has ended or Ctrl-C is pressed",
+            help="go on, and show progress, until every task has completed or Ctrl-C is pressed",
         )
 
     def handle(self, *, task_ids: list[str], watch: bool, **options: Any) -> None:
@@ -40,21 +42,21 @@ class Command(OctovidCommand):
             return
         summary = refresh_tasks(named) if named else refresh_due()
         self.stdout.write(
-            f"asked about {summary.polled}: {summary.changed} changed, "
-            f"{summary.completed} ended, {summary.failed} failed"
+            f"{summary.polled} polled, {summary.changed} changed, "
+            f"{summary.completed} completed, {summary.failed} failed"
         )
         if summary.failed or (not summary.polled and gateway_state().is_paused):
-            raise CommandError(self._why(named, summary))
+            raise CommandError(self._reason(named, summary))
 
-    def _why(self, named: list[VideoTask], summary: RefreshSummary) -> str:
+    def _reason(self, named: list[VideoTask], summary: RefreshSummary) -> str:
         if note := _pause_note():
             return note
         failing = VideoTask.objects.filter(error_count__gt=0).order_by("-polled_at")
         if named:
             failing = failing.filter(pk__in=[task.pk for task in named])
         task = failing.first()
-        why = f"; {one_line(f'{task.task_id}: {task.last_error}')}" if task else ""
-        return f"asking about {summary.failed} of {summary.polled} failed{why}"
+        error = f"; {one_line(f'{task.task_id}: {task.last_error}')}" if task else ""
+        return f"{summary.failed} of {summary.polled} polls failed{error}"
 
     def _watch(self, tasks: list[VideoTask]) -> None:
         watched = VideoTask.objects.filter(pk__in=[task.pk for task in tasks]).order_by("pk")
@@ -69,7 +71,7 @@ class Command(OctovidCommand):
                     time.sleep(WATCH_SECONDS)
                 show(watched.all())
         except KeyboardInterrupt:
-            self.stdout.write("stopped watching; the tasks go on")
+            self.stdout.write("stopped watching; polling the tasks goes on where a cluster runs")
 
 
 def _pause_note() -> str:

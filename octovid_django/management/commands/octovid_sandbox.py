@@ -1,4 +1,4 @@
-"""``manage.py octovid_sandbox``: a gateway on this machine, for demos."""
+"""``manage.py octovid_sandbox``: a sandbox gateway on loopback, for demos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from octovid_django.management.base import OctovidCommand
 from octovid_django.sandbox import Sandbox
 
 BANNER = """\
-The sandbox gateway listens at {url}. Ctrl-C stops it, and its tasks end with it.
+The sandbox gateway listens at {url}. Ctrl-C stops it, and its tasks are gone then.
 
 The settings to use:
 
@@ -24,12 +24,12 @@ Create a task:
 
     curl {url}/v1/video/generations -H {authorization} -d {order}
 
-What happens to it stands in its metadata:
+Its metadata decide what happens to it:
 
 {options}
 """
 OPTIONS = """\
-    "run_seconds": 6              when it completes
+    "run_seconds": 6              it completes after so many seconds
     "outcome": "FAILURE"          it fails; "STUCK": it stays at 50 % for ever
     "error": 429                  the query call responds 429 with Retry-After, or 500 to 599,
     "error_seconds": 10           for so long
@@ -50,7 +50,9 @@ class _Help(DjangoHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class Command(OctovidCommand):
-    help = "Runs a gateway on this machine that makes no videos but answers like one that does."
+    help = (
+        "Run a sandbox gateway on loopback, which responds like a real one but generates nothing."
+    )
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         epilog = f"In the metadata of a task's creation call:\n\n{OPTIONS}"

@@ -19,13 +19,16 @@ from octovid_django.redaction import one_line
 
 class Command(OctovidCommand):
     help = (
-        "Tell how the tasks and the gateway are. Exit code 1 when something is wrong: a gateway, "
-        "broker or database that cannot be reached, a pause, overdue or stuck tasks, completions "
-        "that are not delivered, links that expire before, no schedule, wrong settings."
+        "Show the state of the tasks and of the gateway. Exit code 1 when there is a problem: "
+        "polling is paused; the gateway, the broker or the database cannot be reached; tasks are "
+        "overdue or stuck; completions are not delivered, or links expire before; the schedule is "
+        "missing; settings are wrong."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="print one JSON object"
+        )
 
     def handle(self, *, as_json: bool, **options: Any) -> None:
         report = _database_problem() or _report()
@@ -36,7 +39,7 @@ class Command(OctovidCommand):
 
 
 def _database_problem() -> dict[str, Any] | None:
-    """What can be told without the database, where it cannot be reached."""
+    """The report where the database cannot be reached; ``None`` where it can."""
     try:
         connections[router.db_for_read(VideoTask)].ensure_connection()
     except OperationalError as error:
@@ -67,7 +70,7 @@ def _as_lines(report: dict[str, Any]) -> list[str]:
     if "tasks" not in report:
         return problems
     tasks = ", ".join(f"{count} {status}" for status, count in report["tasks"].items())
-    lines = [f"tasks: {tasks or 'none'}", f"undelivered ends: {report['undelivered']}"]
+    lines = [f"tasks: {tasks or 'none'}", f"undelivered completions: {report['undelivered']}"]
     for name in ("last_run_at", "last_response_at", "paused_until"):
         moment = report[name]
         when = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "–"

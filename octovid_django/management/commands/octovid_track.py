@@ -27,19 +27,19 @@ def _json_object(value: str) -> dict[str, Any]:
 
 
 class Command(OctovidCommand):
-    help = "Follow video tasks of the gateway to their end."
+    help = "Track video tasks of the gateway: poll them until they complete."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "task_ids",
             metavar="TASK_ID",
             nargs="+",
-            help="what the gateway's creation call returned",
+            help="the id that the gateway's creation call returned",
         )
         parser.add_argument(
             "--metadata",
             metavar="JSON",
-            help='what the site wants to know of these tasks, a JSON object like {"order": 7}',
+            help='application data of these tasks, a JSON object like {"order": 7}',
         )
 
     def handle(self, *, task_ids: list[str], metadata: str | None, **options: Any) -> None:
@@ -49,4 +49,6 @@ class Command(OctovidCommand):
         for task_id in task_ids:
             is_known = VideoTask.objects.filter(task_id=task_id).exists()
             task = VideoTask.objects.track(task_id, metadata=values)
-            self.stdout.write(f"{task_id}: {f'known, {task.status}' if is_known else 'tracked'}")
+            self.stdout.write(
+                f"{task_id}: {f'tracked already, {task.status}' if is_known else 'tracked'}"
+            )

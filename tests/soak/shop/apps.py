@@ -10,5 +10,5 @@ class ShopConfig(AppConfig):
     def ready(self) -> None:
         import_module("shop.receivers").connect()
         # By which the gateway knows who polls; the key is the same for all.
-        client = import_module("octovid_django.client")
-        client.USER_AGENT = os.environ.get("SOAK_CLUSTER", client.USER_AGENT)
+        transport = import_module("octovid_django.transport")
+        transport.USER_AGENT = os.environ.get("SOAK_CLUSTER", transport.USER_AGENT)
