@@ -125,6 +125,9 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         self._reader.head_left = math.inf
+        # Lines that are no headers: urllib3 would log them, and they may repeat the key.
+        self.msg.set_payload("")
+        self.msg.defects.clear()
 
 
 class _Connection(HTTPConnection):

@@ -13,7 +13,7 @@ from tests.processes import REDIS_URL
 
 
 def take_messages(cluster: str | None = None) -> list[dict[str, Any]]:
-    """Take what waits for the workers of a cluster, the oldest first, as they would see it."""
+    """Take the messages that wait for the workers of a cluster, the oldest first, unpacked."""
     name = cluster or Conf.CLUSTER_NAME
     if REDIS_URL:
         key = f"django_q:{name}:q"

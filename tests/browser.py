@@ -27,7 +27,7 @@ class Browser:
         self.driver = driver
 
     def enter(self, site_url: str, client: Client) -> None:
-        """Be who has logged in by ``client``."""
+        """Take over the login of ``client``."""
         self.driver.get(f"{site_url}/admin/login/")
         self.driver.add_cookie({"name": "sessionid", "value": client.cookies["sessionid"].value})
 
@@ -43,7 +43,7 @@ class Browser:
         return self.driver.execute_script(code, *arguments)
 
     def prefer(self, theme: str) -> None:
-        """Be the browser of somebody who prefers ``light`` or ``dark``."""
+        """Be the browser of a reader who prefers ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
@@ -61,12 +61,12 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def is_within_screen(self) -> bool:
-        """Whether the page is no wider than the screen, so that nobody has to scroll sideways."""
+        """Whether the page is no wider than the screen."""
         root = "document.documentElement"
         return bool(self.script(f"return {root}.scrollWidth <= {root}.clientWidth"))
 
     def complaints(self) -> list[str]:
-        """What has stood in the console since the last call: errors, and breaches of the CSP."""
+        """What the console has shown since the last call: errors, and breaches of the CSP."""
         messages = [each["message"] for each in self.driver.get_log("browser")]
         return [each for each in messages if "/favicon.ico" not in each]
 

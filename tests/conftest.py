@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_queue() -> Iterator[None]:
-    """Redis, too, is after a test as it was before."""
+    """Leave no message in Redis, as the database keeps none."""
     yield
     if REDIS_URL:
         take_messages()
@@ -77,7 +77,7 @@ def sandbox(configure: Callable[..., None]) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def gateway(configure: Callable[..., None]) -> Iterator[Gateway]:
-    """A gateway that does as a test tells it to, and that the settings point at."""
+    """A gateway that behaves as the test sets, and that the settings point at."""
     with running_gateway() as gateway:
         configure(BASE_URL=gateway.url)
         yield gateway

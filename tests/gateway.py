@@ -1,4 +1,4 @@
-"""A gateway on a socket that does, task by task, what it is told to: also to misbehave."""
+"""A gateway on a socket that behaves, task by task, as a test sets: badly, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
-"""Answers one request; the event tells that the gateway stops. Closes the socket or leaves it."""
+"""Responds to one request; the event is set when the gateway stops. May close the socket."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Request:
     headers: dict[str, str]
     """By their names in lower case."""
     connection: int
-    """The how manieth connection it came by."""
+    """The number of the connection it came by, from 1."""
 
     @property
     def task_id(self) -> str:
@@ -38,14 +38,14 @@ class Request:
 
 
 def responds(status: int, body: Any = b"", **headers: str) -> Behaviour:
-    """A whole answer: ``body`` is bytes, text or else JSON; a header is ``Retry_After="5"``."""
+    """A whole response: ``body`` is bytes, text or else JSON; a header is ``Retry_After="5"``."""
     data = body if isinstance(body, bytes) else _encode(body)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return sends(_head(status, {**names, "Content-Length": str(len(data))}) + data, hang_up=False)
 
 
 def responds_packed(size: int, times: int = 1) -> Behaviour:
-    """An answer in gzip, small on the wire, of so many bytes when it is unpacked."""
+    """A response in gzip, small on the wire, of so many bytes when it is unpacked."""
     body = b" " * size
     for _ in range(times):
         body = gzip.compress(body, 9)
@@ -53,7 +53,7 @@ def responds_packed(size: int, times: int = 1) -> Behaviour:
 
 
 def unpacks_to_a_gigabyte() -> Behaviour:
-    """A megabyte of gzip. It has no end: who gets there has lost."""
+    """A megabyte of gzip, without its end: a client that unpacks all of it has failed."""
     packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     first = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -72,12 +72,12 @@ def sends(raw: bytes, *, hang_up: bool = True) -> Behaviour:
 
 
 def breaks_off(body: bytes = b'{"code": ') -> Behaviour:
-    """A part of the answer that was promised."""
+    """A part of the response that was promised."""
     return sends(_head(200, {"Content-Length": "1000"}) + body)
 
 
 def breaks_off_between_chunks() -> Behaviour:
-    """The same, of an answer without a length."""
+    """The same, of a response without a length."""
     return sends(_head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n{'a':\r\n")
 
 
@@ -151,11 +151,11 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-# Answers.
+# Responses.
 
 
 def reports(status: str, **data: Any) -> Behaviour:
-    """What the query call says of a task."""
+    """What the query call reports of a task."""
     return responds(200, {"code": "success", "data": {"task_id": "t", "status": status, **data}})
 
 
@@ -173,11 +173,11 @@ NOT_JSON = responds(200, "<html>")
 
 
 class Gateway:
-    """Listens on loopback until it is closed, and remembers what it was asked."""
+    """Listens on loopback until it is closed, and records the requests that it gets."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.behaviours: dict[str, Behaviour] = {}
-        """By the task id; what is not there is answered with ``default``."""
+        """By the task id; for any other id it is ``default``."""
         self.default = reports("IN_PROGRESS")
         self.requests: list[Request] = []
         self._stop = threading.Event()
@@ -191,7 +191,7 @@ class Gateway:
 
     @property
     def polled(self) -> list[str]:
-        """The tasks that it was asked about, in order."""
+        """The tasks that were polled, in order."""
         return [request.task_id for request in self.requests]
 
     def close(self) -> None:
@@ -230,7 +230,7 @@ class Gateway:
                 self.respond(request, connection)
 
     def respond(self, request: Request, connection: socket.socket) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         self.behaviours.get(request.task_id, self.default)(connection, self._stop)
 
 

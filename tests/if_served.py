@@ -1,4 +1,4 @@
-"""Run a command if a server listens at a URL; without one, say so, and that is no failure.
+"""Run a command if a server listens at a URL; otherwise print that it is skipped, and exit with 0.
 
 Usage: python tests/if_served.py URL COMMAND…
 """

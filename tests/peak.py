@@ -17,7 +17,7 @@ import django
 
 @dataclass(frozen=True)
 class Cost:
-    """What polls have cost, and what came of them."""
+    """What polls have cost, and their results."""
 
     megabytes: float
     """Between what the process held before, and the most that it ever held."""
@@ -66,7 +66,7 @@ def main(url: str, polls: int) -> None:
 
 
 def _memory(name: str) -> float:
-    """What Linux says of this process, in megabytes."""
+    """What Linux reports of this process, in megabytes."""
     fields = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8")))
     return int(fields[name]) / 1024
 

@@ -66,7 +66,7 @@ def readme_code(name: str) -> str:
 
 
 def settings_of_broker() -> dict[str, Any]:
-    """What ``Q_CLUSTER`` says of a broker that no other cluster uses."""
+    """What ``Q_CLUSTER`` has for a broker that no other cluster uses."""
     return {"name": f"test-{uuid4().hex}", "orm": None, "redis": REDIS_URL} if REDIS_URL else {}
 
 
@@ -122,7 +122,7 @@ class Site:
         )
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``manage.py`` with these arguments to its end."""
+        """Run ``manage.py`` with these arguments until it exits."""
         return self._run(sys.executable, "manage.py", *arguments)
 
     def python(self, code: str) -> str:
@@ -132,7 +132,7 @@ class Site:
         return result.stdout.strip()
 
     def status(self) -> dict[str, Any]:
-        """Return what ``octovid_status --json`` tells."""
+        """Return what ``octovid_status --json`` prints."""
         report: dict[str, Any] = json.loads(self.manage("octovid_status", "--json").stdout)
         return report
 
@@ -146,7 +146,7 @@ class Site:
         return (self.path / "qcluster.log").read_text()
 
     def wake(self) -> None:
-        """Queue a tick, so that a test need not wait for django-q2's first look at schedules."""
+        """Queue a polling run, so that a test need not wait for django-q2's scheduler."""
         self.python(
             "from octovid_django.wakeup import wake; wake('octovid_django.tasks.refresh_due')"
         )

@@ -76,6 +76,6 @@ class Proxy:
         with self._lock:
             is_second = source not in self._sockets
             self._sockets -= {source, target}
-        if is_second:  # the other direction has ended too: nobody uses them any more
+        if is_second:  # the other direction is closed too: the sockets are not used any more
             source.close()
             target.close()

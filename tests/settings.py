@@ -57,7 +57,7 @@ if django.VERSION >= (6, 1):
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 Q_CLUSTER = {"name": "tests", "timeout": 90, "retry": 120, "workers": 2}
 if redis_url := env.str("REDIS_URL", default=""):
-    # The tests of another process do not see our messages.
+    # The tests of other processes do not see these messages.
     Q_CLUSTER |= {"redis": redis_url, "name": f"tests-{os.getpid()}"}
 else:
     Q_CLUSTER |= {"orm": "default"}

@@ -452,3 +452,28 @@ class TestForeignForms:
 
         assert "Access-Control-Allow-Origin" not in response.headers
         assert "no-store" in response["Cache-Control"]
+
+
+class TestHostileSelections:
+    def test_second_action_value_does_not_bypass_permission_of_a_task(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def may_change(self: object, request: object, obj: VideoTask | None = None) -> bool:
+            return obj is None or obj.task_id != "frozen"
+
+        monkeypatch.setattr(VideoTaskAdmin, "has_change_permission", may_change)
+        frozen = VideoTask.objects.create(task_id="frozen")
+        selection = {"action": ["stop_polling", ""], "index": "0", "_selected_action": [frozen.pk]}
+        admin_client.post(reverse("admin:octovid_django_videotask_changelist"), selection)
+
+        assert VideoTask.objects.polled().filter(pk=frozen.pk).exists()
+
+    @pytest.mark.parametrize(
+        "lookup", ["video_url__regex", "video_url", "payload__a__startswith", "fail_reason__regex"]
+    )
+    def test_column_that_is_not_shown_cannot_be_guessed_by_lookup(
+        self, admin_client: Client, lookup: str
+    ) -> None:
+        url = reverse("admin:octovid_django_videotask_changelist")
+
+        assert admin_client.get(url, {lookup: "https"}).status_code == 400

@@ -265,7 +265,7 @@ class TestButtons:
         assert "{product" in page, "what was written is not lost"
         assert "Nothing was done" in page
         assert "errorlist" in page
-        assert VideoTask.objects.tracked().get().metadata == {"product": 7}
+        assert VideoTask.objects.polled().get().metadata == {"product": 7}
         assert history(task) == []
 
     @pytest.mark.parametrize("data", [{"_save": "Save"}, {PRESSED: "refresh_now"}])

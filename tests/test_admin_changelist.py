@@ -1,4 +1,4 @@
-"""The list where there are many tasks. It is tried with a bound of a handful."""
+"""The list where there are many tasks, tried with a bound of a handful."""
 
 from __future__ import annotations
 
@@ -45,12 +45,14 @@ def task_ids(page: str) -> list[str]:
     return re.findall(r'<th class="field-task_id[^"]*"><a [^>]*>([^<]*)', page)
 
 
-class TestBound:
+class TestListBound:
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(changelist_module, "MAX_LISTED", 5)
 
-    def test_is_told_where_it_hides_tasks(self, changelist: Callable[..., str]) -> None:
+    def test_more_tasks_than_bound_shows_hint_to_narrow_list(
+        self, changelist: Callable[..., str]
+    ) -> None:
         for number in range(4):
             create(f"cgt-{number}")
         assert "narrow the list" not in changelist()
@@ -61,14 +63,14 @@ class TestBound:
         assert "5 video tasks" in page
         assert "narrow the list to see others" in page
 
-    def test_does_not_hide_what_a_filter_finds(self, changelist: Callable[..., str]) -> None:
+    def test_filter_finds_task_beyond_bound(self, changelist: Callable[..., str]) -> None:
         create("oldest", status="LOST")
         for number in range(7):
             create(f"cgt-{number}")
 
         assert task_ids(changelist(status__exact="LOST")) == ["oldest"]
 
-    def test_keeps_an_action_from_more_tasks_than_are_shown(self, admin_client: Client) -> None:
+    def test_action_on_all_tasks_beyond_bound_does_nothing(self, admin_client: Client) -> None:
         tasks = [create(f"cgt-{number}") for number in range(7)]
         selection = {"_selected_action": tasks[0].pk, "select_across": "1"}
 
@@ -82,9 +84,9 @@ class TestBound:
         assert VideoTask.objects.count() == 7
 
 
-class TestOrder:
-    def orders(self, changelist: Callable[..., str], columns: str) -> str:
-        """The order in which the database is asked for the rows."""
+class TestListOrder:
+    def order_by(self, changelist: Callable[..., str], columns: str) -> str:
+        """The ``ORDER BY`` of the query for the rows."""
         with CaptureQueriesContext(connection) as captured:
             changelist(o=columns)
         (rows,) = [
@@ -105,14 +107,14 @@ class TestOrder:
             ("3.99.x", "id DESC"),
         ],
     )
-    def test_is_one_that_an_index_has(
+    def test_sort_columns_order_rows_as_an_index_does(
         self, changelist: Callable[..., str], columns: str, order: str
     ) -> None:
         create("cgt-1")
-        assert self.orders(changelist, columns) == order
+        assert self.order_by(changelist, columns) == order
 
 
-class TestDates:
+class TestDateNavigation:
     @pytest.fixture(autouse=True)
     def clock(self) -> Iterator[None]:
         with time_machine.travel(datetime(2026, 11, 23, 12, tzinfo=timezone.utc), tick=False):
@@ -159,7 +161,7 @@ class TestDates:
             ),
         ],
     )
-    def test_lead_from_years_to_days(
+    def test_links_lead_from_years_over_months_to_days(
         self,
         changelist: Callable[..., str],
         chosen: dict[str, str],
@@ -172,16 +174,18 @@ class TestDates:
         assert task_ids(page) == tasks
 
     @pytest.mark.usefixtures("three_tasks")
-    def test_are_in_their_own_order(self, changelist: Callable[..., str]) -> None:
+    def test_tasks_of_chosen_year_are_sorted_by_chosen_column(
+        self, changelist: Callable[..., str]
+    ) -> None:
         assert task_ids(changelist(created_at__year="2026", o="1")) == ["new", "spring"]
 
-    def test_begin_where_there_is_a_choice(self, changelist: Callable[..., str]) -> None:
+    def test_tasks_of_one_month_show_links_to_days(self, changelist: Callable[..., str]) -> None:
         create("first", created_at=datetime(2026, 3, 2, tzinfo=timezone.utc))
         create("last", created_at=datetime(2026, 3, 4, tzinfo=timezone.utc))
 
         assert self.links(changelist()) == ["March 2", "March 3", "March 4"]
 
-    def test_of_no_tasks_are_none(self, changelist: Callable[..., str]) -> None:
+    def test_no_tasks_shows_no_links(self, changelist: Callable[..., str]) -> None:
         assert self.links(changelist()) == []
 
     @pytest.mark.usefixtures("three_tasks")
@@ -194,7 +198,7 @@ class TestDates:
             {"created_at__month": "2", "created_at__day": "31"},
         ],
     )
-    def test_that_are_none_are_shown_as_none(
+    def test_incomplete_date_in_query_shows_choices_of_complete_part(
         self, changelist: Callable[..., str], query: dict[str, str]
     ) -> None:
         choices = (["2025", "2026"], ["February 2026", "March 2026"])
@@ -202,16 +206,18 @@ class TestDates:
 
     @pytest.mark.usefixtures("three_tasks")
     @pytest.mark.parametrize("year", ["x", "99999", "-1"])
-    def test_that_make_no_sense_lead_back(self, admin_client: Client, year: str) -> None:
+    def test_invalid_year_redirects_to_list(self, admin_client: Client, year: str) -> None:
         response = admin_client.get(reverse(LIST_URL), {"created_at__year": year})
 
         assert response.status_code == 302
 
 
-class TestModels:
-    """The filter finds the models by leaps over the index."""
+class TestModelFilter:
+    """The filter finds each model by one step over the index."""
 
-    def test_are_offered_and_filtered(self, changelist: Callable[..., str]) -> None:
+    def test_each_model_is_offered_once_and_filters_tasks(
+        self, changelist: Callable[..., str]
+    ) -> None:
         for number, model in enumerate(["mov-3", "mov-3", "seed-2", ""]):
             create(f"cgt-{number}", model=model)
 
@@ -219,18 +225,18 @@ class TestModels:
         assert re.findall(r"\?model=([^\"&]*)", page) == ["mov-3", "seed-2"]
         assert task_ids(changelist(model="seed-2")) == ["cgt-2"]
 
-    def test_are_found_with_a_query_each(self, changelist: Callable[..., str]) -> None:
+    def test_models_are_found_by_one_index_query_each(self, changelist: Callable[..., str]) -> None:
         for number in range(6):
             create(f"cgt-{number}", model=f"model-{number % 3}")
 
         with CaptureQueriesContext(connection) as captured:
             changelist()
 
-        leaps = [sql for each in captured if ".model" in (sql := re.sub('["`]', "", each["sql"]))]
-        assert sum("ORDER BY" in sql and "LIMIT 1" in sql for sql in leaps) >= 4
-        assert not any("DISTINCT" in sql for sql in leaps)
+        queries = [sql for each in captured if ".model" in (sql := re.sub('["`]', "", each["sql"]))]
+        assert sum("ORDER BY" in sql and "LIMIT 1" in sql for sql in queries) >= 4
+        assert not any("DISTINCT" in sql for sql in queries)
 
-    def test_are_offered_up_to_a_bound(
+    def test_models_beyond_maximum_are_not_offered(
         self, changelist: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(filters_module, "MAX_MODELS", 2)
@@ -240,7 +246,7 @@ class TestModels:
         assert "model-3" not in re.findall(r"\?model=([^\"&]*)", changelist())
 
     @pytest.mark.parametrize("model", ["\x00", "no such", "'\"; --", "x" * 5000])
-    def test_that_are_none_find_nothing(self, changelist: Callable[..., str], model: str) -> None:
+    def test_unknown_model_finds_no_task(self, changelist: Callable[..., str], model: str) -> None:
         create("cgt-1", model="mov-3")
 
         assert task_ids(changelist(model=model)) == []

@@ -51,7 +51,7 @@ def csv_rows(response: HttpResponse) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
 
 
-def test_csv_has_a_row_for_each_task(admin_client: Client, task: VideoTask) -> None:
+def test_csv_export_has_row_for_each_selected_task(admin_client: Client, task: VideoTask) -> None:
     other = VideoTask.objects.create(task_id="cgt-2")
     VideoTask.objects.create(task_id="not-selected")
 
@@ -64,7 +64,9 @@ def test_csv_has_a_row_for_each_task(admin_client: Client, task: VideoTask) -> N
     assert (rows[0]["total_tokens"], rows[0]["video"]) == ("", "")
 
 
-def test_json_has_an_object_for_each_task(admin_client: Client, task: VideoTask) -> None:
+def test_json_export_has_object_for_each_selected_task(
+    admin_client: Client, task: VideoTask
+) -> None:
     (row,) = export(admin_client, "json", task).json()
 
     assert row["task_id"] == "cgt-1"
@@ -74,7 +76,9 @@ def test_json_has_an_object_for_each_task(admin_client: Client, task: VideoTask)
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_the_link_is_the_sites_own(admin_client: Client, task: VideoTask, kind: str) -> None:
+def test_export_contains_link_of_site_and_no_signed_link(
+    admin_client: Client, task: VideoTask, kind: str
+) -> None:
     text = export(admin_client, kind, task).content.decode()
 
     url = reverse("admin:octovid_django_videotask_video", args=[task.pk])
@@ -90,7 +94,7 @@ def test_the_link_is_the_sites_own(admin_client: Client, task: VideoTask, kind: 
         *("\ufeff=1", "\u200b=1", " =1", "\xa0\u2060\u202e+1", "\x01=1"),
     ],
 )
-def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
+def test_csv_text_like_formula_is_escaped(admin_client: Client, text: str) -> None:
     task = VideoTask.objects.create(task_id="cgt-1", fail_reason=text)
 
     content = export(admin_client, "csv", task).content.decode("utf-8-sig")
@@ -115,7 +119,7 @@ def test_no_text_is_a_formula(admin_client: Client, text: str) -> None:
         ("a;\n;=1", "a;\n;'=1"),
     ],
 )
-def test_part_that_a_spreadsheet_takes_for_a_cell_is_no_formula(
+def test_csv_text_with_formula_after_separator_is_escaped(
     admin_client: Client, text: str, cell: str
 ) -> None:
     task = VideoTask.objects.create(task_id="cgt-1", fail_reason=text)
@@ -126,7 +130,7 @@ def test_part_that_a_spreadsheet_takes_for_a_cell_is_no_formula(
     assert row["fail_reason"] == cell
 
 
-def test_metadata_that_a_spreadsheet_takes_for_a_cell_is_the_same_json(
+def test_csv_metadata_with_formulas_is_escaped_and_equal_json(
     admin_client: Client,
 ) -> None:
     metadata = {";=1": ["a;-2", "x\t=1", 'b|"@c', "\\;\\=", -3, "plain-text = 4"], "=x": "=y"}
@@ -140,7 +144,7 @@ def test_metadata_that_a_spreadsheet_takes_for_a_cell_is_the_same_json(
 
 
 @pytest.mark.parametrize("text", [" ", ";", "\t", ";\ufeff", '"', "\n "])
-def test_time_grows_no_faster_than_the_text(text: str) -> None:
+def test_escaping_formulas_takes_linear_time(text: str) -> None:
     def seconds(length: int) -> float:
         start = time.perf_counter()
         _harmless(text * length)
@@ -149,7 +153,7 @@ def test_time_grows_no_faster_than_the_text(text: str) -> None:
     assert seconds(400_000) < 40 * max(seconds(40_000), 0.01)
 
 
-def test_who_may_look_may_export(client: Client, task: VideoTask) -> None:
+def test_view_permission_allows_export(client: Client, task: VideoTask) -> None:
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
     client.force_login(user)
@@ -157,7 +161,7 @@ def test_who_may_look_may_export(client: Client, task: VideoTask) -> None:
     assert len(csv_rows(export(client, "csv", task))) == 1
 
 
-def test_a_thousand_tasks_cost_a_handful_of_queries(
+def test_export_of_1000_tasks_costs_few_queries(
     admin_client: Client, django_assert_max_num_queries: Any
 ) -> None:
     VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_000))

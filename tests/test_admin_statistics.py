@@ -1,4 +1,4 @@
-"""What stands above the list. The tasks of a day, a week and a month are told from each other."""
+"""What stands above the list: problems, counts, task outcomes and completions per hour."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def generated(hours_ago: float, seconds: int, **values: Any) -> VideoTask:
 
 
 def table(page: str) -> list[list[str]]:
-    """The rows of the table: period, ended, succeeded, median time, 95th percentile, tokens."""
+    """The rows of the table: period, completed, succeeded, median time, 95th percentile, tokens."""
     history = page.partition("octovid-history")[2].partition("</table>")[0]
     rows = re.findall(r"<tr>(.*?)</tr>", history.partition("<tbody>")[2], re.DOTALL)
     return [
@@ -64,15 +64,15 @@ def table(page: str) -> list[list[str]]:
     ]
 
 
-class TestHistory:
-    def test_of_nothing_is_empty(self, page: Callable[[], str]) -> None:
+class TestTaskOutcomesTable:
+    def test_no_completions_shows_rows_of_zeros(self, page: Callable[[], str]) -> None:
         assert table(page()) == [
             ["24 hours", "0", "–", "–", "–", "0"],
             ["7 days", "0", "–", "–", "–", "0"],
             ["30 days", "0", "–", "–", "–", "0"],
         ]
 
-    def test_tells_each_period_from_the_others(self, page: Callable[[], str]) -> None:
+    def test_completions_are_counted_by_day_week_and_month(self, page: Callable[[], str]) -> None:
         completed_task(1, total_tokens=1_000)
         completed_task(2, "FAILURE")
         completed_task(25, total_tokens=500)
@@ -85,15 +85,17 @@ class TestHistory:
             ["30 days", "4", "50.0 %", "1,500"],
         ]
 
-    def test_ranks_the_times_that_generating_took(self, page: Callable[[], str]) -> None:
+    def test_generation_times_show_median_and_95th_percentile(
+        self, page: Callable[[], str]
+    ) -> None:
         for seconds in range(1, 101):
             generated(1, seconds)
-        completed_task(1)  # of which no times are known
+        completed_task(1)  # without times
         completed_task(1, "FAILURE", started_at=NOW - timedelta(days=9), finished_at=NOW)
 
         assert table(page())[0][3:5] == ["0:50", "1:35"]
 
-    def test_ranks_the_newest_of_too_many(
+    def test_generation_times_beyond_sample_rank_newest_only(
         self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(statistics, "SAMPLE", 3)
@@ -102,24 +104,22 @@ class TestHistory:
 
         assert table(page())[0][3] == "2:00"
 
-    def test_takes_the_submission_for_a_start_that_is_not_known(
-        self, page: Callable[[], str]
-    ) -> None:
+    def test_missing_start_time_uses_submission_time(self, page: Callable[[], str]) -> None:
         completed_task(1, submitted_at=NOW - timedelta(seconds=70), finished_at=NOW)
 
         assert table(page())[0][3] == "1:10"
 
-    def test_passes_over_a_clock_that_ran_backwards(self, page: Callable[[], str]) -> None:
+    def test_negative_generation_time_is_ignored(self, page: Callable[[], str]) -> None:
         generated(1, -60)
 
         assert table(page())[0][3] == "–"
 
 
-class TestChart:
+class TestCompletionsPerHourChart:
     def bars(self, page: str) -> list[str]:
         return [unescape(bar) for bar in re.findall(r"<rect [^>]*><title>(.*?)</title>", page)]
 
-    def test_has_the_ends_of_each_hour_by_outcome(self, page: Callable[[], str]) -> None:
+    def test_completions_are_drawn_by_hour_and_outcome(self, page: Callable[[], str]) -> None:
         for hours_ago, status in (
             *((0, "SUCCESS"), (0.5, "SUCCESS"), (0.5, "LOST"), (2, "FAILURE")),
             *((23, "SUCCESS"), (24, "SUCCESS")),
@@ -136,26 +136,24 @@ class TestChart:
         ]
         assert "at most 3 in one" in text
 
-    def test_of_nothing_has_no_bars(self, page: Callable[[], str]) -> None:
+    def test_no_completions_draws_no_bars(self, page: Callable[[], str]) -> None:
         assert self.bars(page()) == []
 
-    def test_is_of_the_time_zone_that_the_site_has(
-        self, page: Callable[[], str], settings: Any
-    ) -> None:
+    def test_hours_are_in_time_zone_of_site(self, page: Callable[[], str], settings: Any) -> None:
         settings.TIME_ZONE = "Asia/Shanghai"
         completed_task(0)
 
         assert self.bars(page()) == ["midnight: 1 succeeded"]
 
 
-class TestCounts:
+class TestStatusCounts:
     def counts(self, page: str) -> dict[str, str]:
         """By the query that shows those tasks: the status and the number."""
         nav = page.partition("octovid-counts")[2].partition("</ul>")[0]
         links = re.findall(r'href="[^"?]*\?([^"]*)">(.*?)</a>', nav)
         return {query: re.sub("<[^>]+>", "", text) for query, text in links}
 
-    def test_link_to_the_tasks_of_each_status(
+    def test_count_of_each_status_links_to_its_tasks(
         self, page: Callable[[], str], admin_client: Client
     ) -> None:
         completed_task(1)
@@ -171,14 +169,16 @@ class TestCounts:
         listed = admin_client.get(f"{reverse(LIST_URL)}?status__exact=QUEUED").context["cl"]
         assert [task.task_id for task in listed.result_list] == ["running"]
 
-    def test_end_somewhere(self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_count_beyond_maximum_is_shown_with_plus(
+        self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(statistics, "MAX_COUNTED", 2)
         for _ in range(3):
             completed_task(1)
 
         assert self.counts(page()) == {"status__exact=SUCCESS": "succeeded 2+"}
 
-    def test_come_with_the_rows(self, admin_client: Client) -> None:
+    def test_live_json_contains_counts_only_on_request(self, admin_client: Client) -> None:
         task = completed_task(1)
         url = reverse("admin:octovid_django_videotask_live")
 
@@ -188,8 +188,8 @@ class TestCounts:
         assert "above" not in admin_client.get(url, {"ids": task.pk}).json()
 
 
-class TestBanner:
-    def test_tells_of_links_that_die_soon(self, page: Callable[[], str]) -> None:
+class TestProblemBanner:
+    def test_expiring_links_are_reported_with_link_to_filter(self, page: Callable[[], str]) -> None:
         link = "https://cdn.example/video.mp4"
         for minutes in (-1, 1, 59, 61):
             completed_task(1, video_url=link, video_url_expires_at=NOW + timedelta(minutes=minutes))
@@ -199,7 +199,7 @@ class TestBanner:
         assert "The links of 2 videos die within the hour" in text
         assert "?link=expiring" in text
 
-    def test_is_about_the_tasks_that_its_reader_may_see(
+    def test_problems_and_outcomes_cover_only_tasks_visible_to_user(
         self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)
@@ -214,7 +214,7 @@ class TestBanner:
         assert "was not delivered" not in text
         assert table(text)[0][:2] == ["24 hours", "0"]
 
-    def test_leads_nowhere_without_the_filter(
+    def test_problem_without_its_filter_has_no_link(
         self, page: Callable[[], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(VideoTaskAdmin, "list_filter", ("status",))
@@ -222,7 +222,9 @@ class TestBanner:
 
         assert "Show them" not in page()
 
-    def test_leads_to_the_ends_that_were_given_up(self, page: Callable[[], str]) -> None:
+    def test_abandoned_deliveries_link_to_failed_delivery_filter(
+        self, page: Callable[[], str]
+    ) -> None:
         VideoTask.objects.create(task_id="cgt", status="SUCCESS", completed_at=NOW)
 
         text = page()
@@ -232,7 +234,7 @@ class TestBanner:
 
 
 @pytest.mark.django_db
-def test_sum_of_tokens_holds_whatever_rows_hold(admin_client: Client) -> None:
+def test_token_sum_beyond_64_bits_is_exact(admin_client: Client) -> None:
     biggest = 2**63 - 1
     for number in range(3):
         VideoTask.objects.create(
@@ -269,7 +271,7 @@ MOST = 2**31 - 1
     ],
     ids=["first", "last", "longest", "backwards", "running"],
 )
-def test_pages_bear_whatever_rows_hold(
+def test_pages_and_exports_survive_extreme_times_and_numbers(
     admin_client: Client, settings: Any, zone: str, times: dict[str, datetime]
 ) -> None:
     settings.TIME_ZONE = zone

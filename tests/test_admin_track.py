@@ -29,7 +29,7 @@ def post(client: Client, task_ids: str, metadata: str = "") -> Any:
     return client.post(reverse(URL), {"task_ids": task_ids, "metadata": metadata})
 
 
-def tracked() -> set[str]:
+def due_ids() -> set[str]:
     return set(VideoTask.objects.due().values_list("task_id", flat=True))
 
 
@@ -51,14 +51,14 @@ def messages_of(response: HttpResponse) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def test_asks_for_ids(admin_client: Client) -> None:
+def test_add_page_shows_field_for_task_ids(admin_client: Client) -> None:
     page = admin_client.get(reverse(URL)).content.decode()
 
     assert '<textarea name="task_ids"' in page
     assert "errornote" not in page
 
 
-def test_tracks_every_id(admin_client: Client) -> None:
+def test_each_id_is_tracked_once(admin_client: Client) -> None:
     response = post(admin_client, " cgt-1 \r\n\r\ngrok:05c8/x\ncgt-1")
 
     assert response.status_code == 302
@@ -71,7 +71,7 @@ def test_tracks_every_id(admin_client: Client) -> None:
     assert LogEntry.objects.count() == 2
 
 
-def test_says_what_is_known(admin_client: Client) -> None:
+def test_known_id_is_reported_and_unchanged(admin_client: Client) -> None:
     VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
 
     response = post(admin_client, "cgt-1\ncgt-2")
@@ -80,13 +80,13 @@ def test_says_what_is_known(admin_client: Client) -> None:
     assert VideoTask.objects.get(task_id="cgt-1").status == "SUCCESS"
 
 
-def test_says_which_are_tracked_no_longer(admin_client: Client) -> None:
+def test_known_lost_task_is_reported_as_no_longer_polled(admin_client: Client) -> None:
     VideoTask.objects.create(task_id="cgt-1", status="LOST")
 
     assert messages_of(post(admin_client, "cgt-1"))[1].startswith("1 of them is tracked no longer")
 
 
-def test_names_only_some_of_many(admin_client: Client) -> None:
+def test_message_about_1000_known_ids_names_first_20(admin_client: Client) -> None:
     VideoTask.objects.bulk_create(
         VideoTask(task_id=f"cgt-{number:04}", status="SUCCESS") for number in range(1_000)
     )
@@ -96,7 +96,7 @@ def test_names_only_some_of_many(admin_client: Client) -> None:
     assert message.endswith("cgt-0019 …")
 
 
-def test_gives_a_popup_what_it_asked_for(admin_client: Client) -> None:
+def test_popup_receives_primary_key_of_new_task(admin_client: Client) -> None:
     page = admin_client.get(reverse(URL), {"_popup": "1"}).content.decode()
     assert '<input type="hidden" name="_popup" value="1">' in page
     assert "breadcrumbs" not in page
@@ -107,7 +107,7 @@ def test_gives_a_popup_what_it_asked_for(admin_client: Client) -> None:
     assert json.loads(response.context_data["popup_response_data"])["value"] == str(task.pk)
 
 
-def test_names_the_bad_and_does_not_lose_the_good(admin_client: Client) -> None:
+def test_invalid_ids_are_explained_and_valid_ids_tracked(admin_client: Client) -> None:
     response = post(admin_client, f"cgt-1\nnot an <id>\n{'x' * 192}")
     page = response.content.decode()
 
@@ -122,7 +122,7 @@ def test_names_the_bad_and_does_not_lose_the_good(admin_client: Client) -> None:
     assert "cgt-1" not in left
 
 
-def test_asks_again_when_there_is_none(admin_client: Client) -> None:
+def test_empty_field_is_rejected_as_required(admin_client: Client) -> None:
     response = post(admin_client, " ")
 
     assert response.status_code == 200
@@ -131,18 +131,18 @@ def test_asks_again_when_there_is_none(admin_client: Client) -> None:
 
 @pytest.fixture
 def adder(client: Client) -> Client:
-    """Somebody who may add tasks, and nothing else."""
+    """A user who may add tasks, and nothing else."""
     user = User.objects.create_user("adder", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="add_videotask"))
     client.force_login(user)
     return client
 
 
-def test_leads_home_who_may_only_add(adder: Client) -> None:
+def test_add_permission_alone_redirects_to_admin_index(adder: Client) -> None:
     assert post(adder, "cgt-1")["Location"] == reverse("admin:index")
 
 
-def test_needs_the_permission_to_add(client: Client) -> None:
+def test_view_permission_alone_returns_403(client: Client) -> None:
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
     client.force_login(user)
@@ -179,9 +179,9 @@ class TestPastedText:
             "'cgt-1",
         ],
     )
-    def test_wrapping_of_an_id_is_stripped(self, admin_client: Client, line: str) -> None:
+    def test_punctuation_around_id_is_stripped(self, admin_client: Client, line: str) -> None:
         assert post(admin_client, line).status_code == 302
-        assert tracked() == {"cgt-1"}
+        assert due_ids() == {"cgt-1"}
 
     @pytest.mark.parametrize(
         "line",
@@ -194,16 +194,16 @@ class TestPastedText:
             '"https://cdn.example/video.mp4"',
         ],
     )
-    def test_line_that_is_no_id_comes_back_to_be_corrected(
+    def test_line_without_valid_id_is_left_for_correction(
         self, admin_client: Client, line: str
     ) -> None:
         response = post(admin_client, f"{line}\ncgt-good")
 
         assert response.status_code == 200
         assert left_in(response.content.decode(), "task_ids") == line
-        assert tracked() == {"cgt-good"}
+        assert due_ids() == {"cgt-good"}
 
-    def test_rows_of_a_spreadsheet_are_tracked_but_for_those_without_an_id(
+    def test_spreadsheet_rows_with_ids_are_tracked_and_others_left_for_correction(
         self, admin_client: Client
     ) -> None:
         good = {f"cgt-20260412163502-{number:05}" for number in range(448)}
@@ -212,22 +212,24 @@ class TestPastedText:
 
         response = post(admin_client, "\ufeff" + "\r\n".join([*bad[:1], *rows, *bad[1:]]))
 
-        assert tracked() == good
+        assert due_ids() == good
         left = left_in(response.content.decode(), "task_ids").removeprefix("\ufeff")
         assert left.splitlines() == bad
 
     @pytest.mark.parametrize("text", ['""', "[\n]", ",", "\ufeff"])
-    def test_nothing_but_wrapping_is_nothing(self, admin_client: Client, text: str) -> None:
+    def test_punctuation_without_id_is_rejected_as_required(
+        self, admin_client: Client, text: str
+    ) -> None:
         assert "This field is required" in post(admin_client, text).content.decode()
 
 
-class TestMetadata:
-    def test_every_new_task_has_it(self, admin_client: Client) -> None:
+class TestMetadataField:
+    def test_metadata_is_stored_on_every_new_task(self, admin_client: Client) -> None:
         post(admin_client, "cgt-1\ncgt-2", '{"product": 7}')
 
         assert [task.metadata for task in VideoTask.objects.all()] == [{"product": 7}] * 2
 
-    def test_stays_beside_the_ids_that_come_back(self, admin_client: Client) -> None:
+    def test_metadata_is_kept_in_form_beside_rejected_ids(self, admin_client: Client) -> None:
         page = post(admin_client, "cgt-1\nn/a", '{"product": 7}').content.decode()
 
         assert left_in(page, "metadata") == '{"product": 7}'
@@ -242,7 +244,7 @@ class TestMetadata:
         ],
         ids=["words", "array", "number", "string", "NaN", "NUL", "deep", "long number"],
     )
-    def test_what_is_no_object_comes_back_and_nothing_is_tracked(
+    def test_invalid_metadata_is_rejected_and_nothing_tracked(
         self, admin_client: Client, metadata: str
     ) -> None:
         page = post(admin_client, "cgt-1\nn/a", metadata).content.decode()
@@ -252,7 +254,7 @@ class TestMetadata:
         assert 'class="errorlist"' in page
         assert not VideoTask.objects.exists()
 
-    def test_is_added_to_that_of_a_known_task_of_who_may_change_it(self, client: Client) -> None:
+    def test_change_permission_merges_metadata_into_known_task(self, client: Client) -> None:
         login(client, "add", "change")
         VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6, "size": "L"})
 
@@ -262,7 +264,7 @@ class TestMetadata:
         assert "Known tasks whose metadata was changed: 1" in messages_of(response)
         assert LogEntry.objects.get().get_change_message() == "Changed Metadata."
 
-    def test_leaves_a_known_task_alone_of_who_may_only_add(self, client: Client) -> None:
+    def test_add_permission_alone_keeps_metadata_of_known_task(self, client: Client) -> None:
         login(client, "add", "view")
         VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6})
 
@@ -272,7 +274,7 @@ class TestMetadata:
         assert VideoTask.objects.get(task_id="cgt-2").metadata == {"product": 7}
         assert not [each for each in messages_of(response) if "metadata" in each]
 
-    def test_leaves_a_known_task_alone_of_who_does_not_see_it(
+    def test_known_task_outside_user_queryset_keeps_metadata(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6})
@@ -291,7 +293,7 @@ class TestPopup:
     @pytest.mark.parametrize(
         "field", ["video_url", "payload", "status", "__dict__", "__class__", "pk", "x", "id__in"]
     )
-    def test_field_that_nothing_refers_to_is_refused(
+    def test_to_field_without_foreign_key_is_refused_with_400(
         self, admin_client: Client, field: str, method: str
     ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", video_url="https://cdn.example/?secret")
@@ -303,21 +305,23 @@ class TestPopup:
         assert b"secret" not in response.content
         assert VideoTask.objects.get() == task
 
-    def test_field_in_the_address_of_a_post_is_checked_too(self, admin_client: Client) -> None:
+    def test_to_field_in_query_of_post_is_refused_with_400(self, admin_client: Client) -> None:
         url = f"{reverse(URL)}?_popup=1&_to_field=video_url"
 
         for posted in ({}, {"_to_field": "id"}):
             response = admin_client.post(url, {"task_ids": "cgt-1", "_popup": "1", **posted})
             assert response.status_code == 400
 
-    def test_primary_key_may_be_referred_to(self, admin_client: Client) -> None:
+    def test_primary_key_as_to_field_is_returned(self, admin_client: Client) -> None:
         data = {"task_ids": "cgt-1", "_popup": "1", "_to_field": "id"}
         response = admin_client.post(reverse(URL), data)
 
         value = json.loads(response.context_data["popup_response_data"])["value"]
         assert value == str(VideoTask.objects.get().pk)
 
-    def test_known_task_is_given_to_who_may_view_it(self, admin_client: Client) -> None:
+    def test_known_task_is_returned_to_user_with_view_permission(
+        self, admin_client: Client
+    ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
         response = admin_client.post(reverse(URL), {"task_ids": "cgt-1", "_popup": "1"})
 
@@ -326,11 +330,11 @@ class TestPopup:
 
 
 class TestHiddenTasks:
-    """Who may add tasks, but not view them, cannot tell a known id from an unknown one."""
+    """A user who may add tasks, but not view them, cannot tell a known id from an unknown one."""
 
     @pytest.mark.parametrize("data", [{}, {"_popup": "1"}, {"_popup": "1", "_to_field": "id"}])
     @pytest.mark.parametrize("known", [{"status": "SUCCESS"}, {"status": "LOST"}, {}])
-    def test_known_id_meets_the_same_response_as_an_unknown_one(
+    def test_add_permission_alone_gets_same_response_for_known_and_unknown_id(
         self, adder: Client, known: dict[str, str], data: dict[str, str]
     ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", **known)
@@ -347,7 +351,7 @@ class TestHiddenTasks:
         assert "1 task is tracked now." in responses[0][2]
         assert VideoTask.objects.values().get(pk=task.pk) == before
 
-    def test_task_outside_of_the_users_queryset_is_as_unknown(
+    def test_task_outside_user_queryset_is_treated_as_unknown(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="LOST")
@@ -356,7 +360,7 @@ class TestHiddenTasks:
         )
         assert messages_of(post(admin_client, "cgt-1")) == ["1 task is tracked now."]
 
-    def test_task_that_the_user_may_not_view_is_as_unknown(
+    def test_task_without_view_permission_is_treated_as_unknown(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="LOST")
@@ -370,7 +374,7 @@ class TestHiddenTasks:
         assert response.status_code == 302
 
 
-class TestBounds:
+class TestInputBounds:
     @pytest.mark.parametrize(
         "task_ids",
         [
@@ -381,7 +385,7 @@ class TestBounds:
         ],
         ids=["one too many", "same", "one long", "blank"],
     )
-    def test_too_many_ids_are_refused_with_what_to_do(
+    def test_too_many_ids_are_refused_with_hint_at_command(
         self, admin_client: Client, task_ids: str
     ) -> None:
         with CaptureQueriesContext(connection) as queries:
@@ -392,19 +396,19 @@ class TestBounds:
         assert len(response.content) < 50_000
         assert not [query for query in queries if "videotask" in query["sql"]]
 
-    def test_many_that_are_refused_are_left_to_be_corrected(self, admin_client: Client) -> None:
+    def test_too_many_ids_are_left_for_correction(self, admin_client: Client) -> None:
         page = post(admin_client, "t\n" * 1_000 + "last").content.decode()
 
         assert "t\nlast</textarea>" in page.replace("\r", "")
 
-    def test_metadata_that_is_stored_a_thousand_times_is_small(self, admin_client: Client) -> None:
+    def test_metadata_over_10000_characters_is_refused(self, admin_client: Client) -> None:
         data = {"task_ids": "cgt-1", "metadata": json.dumps({"text": "x" * 10_000})}
         response = admin_client.post(reverse(URL), data)
 
         assert "has at most 10000 characters" in response.content.decode()
         assert not VideoTask.objects.exists()
 
-    def test_metadata_of_a_thousand_known_tasks_costs_a_handful_of_queries(
+    def test_metadata_of_1000_known_tasks_costs_few_queries(
         self, admin_client: Client, django_assert_max_num_queries: Any
     ) -> None:
         ids = [f"t{number}" for number in range(1_000)]
@@ -416,7 +420,7 @@ class TestBounds:
 
         assert all(task.metadata == {"a": 1, "b": 2} for task in VideoTask.objects.all())
 
-    def test_thousand_ids_cost_a_handful_of_queries(
+    def test_tracking_1000_ids_costs_few_queries(
         self, admin_client: Client, django_assert_max_num_queries: Any
     ) -> None:
         ids = "\n".join(f"{number:x>191}" for number in range(1_000))

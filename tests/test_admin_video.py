@@ -42,7 +42,7 @@ def video_url(task: VideoTask) -> str:
 
 
 def reason(response: HttpResponse) -> str:
-    """What a page says that shows no video."""
+    """The reason on a page that shows no video."""
     assert response.status_code == 404
     assert "cdn.example" not in response.content.decode()
     text: str = response.context_data["reason"]
@@ -50,8 +50,8 @@ def reason(response: HttpResponse) -> str:
     return text
 
 
-class TestElsewhere:
-    def test_is_redirected_to_while_the_link_lives(self, admin_client: Client) -> None:
+class TestVideoRedirect:
+    def test_valid_link_redirects_without_cache_and_referrer(self, admin_client: Client) -> None:
         response = admin_client.get(video_url(succeeded()))
 
         assert response.status_code == 302
@@ -59,18 +59,18 @@ class TestElsewhere:
         assert "no-store" in response["Cache-Control"]
         assert response["Referrer-Policy"] == "no-referrer"
 
-    def test_is_explained_when_the_link_is_dead(self, admin_client: Client) -> None:
+    def test_expired_link_shows_reason(self, admin_client: Client) -> None:
         response = admin_client.get(video_url(succeeded(video_url_expires_at=NOW)))
 
         assert reason(response).startswith("The link to the video is dead, it expired at April 12")
 
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "//cdn.example/v.mp4", "https://["])
-    def test_is_never_where_a_browser_must_not_go(self, admin_client: Client, url: str) -> None:
+    def test_unsafe_link_is_treated_as_missing(self, admin_client: Client, url: str) -> None:
         response = admin_client.get(video_url(succeeded(url)))
 
         assert reason(response) == "The gateway gave no link to the video."
 
-    def test_is_explained_when_the_settings_are_wrong(
+    def test_wrong_base_url_shows_reason(
         self, admin_client: Client, configure: Callable[..., None]
     ) -> None:
         configure(BASE_URL="octopusx.ai")
@@ -78,7 +78,7 @@ class TestElsewhere:
         text = reason(admin_client.get(video_url(succeeded())))
         assert text.startswith('OCTOVID["BASE_URL"] is wrong')
 
-    def test_link_that_no_redirect_can_hold_is_no_video(self, admin_client: Client) -> None:
+    def test_link_too_long_for_redirect_is_treated_as_missing(self, admin_client: Client) -> None:
         task = succeeded("https://cdn.example/v.mp4?Signature=" + "é" * 8_000)
 
         response = admin_client.get(video_url(task))
@@ -89,7 +89,7 @@ class TestElsewhere:
 
 
 class FailingMiddleware:
-    """Of a site: fails with the response in its hands."""
+    """Middleware of a site that raises while it holds the response."""
 
     def __init__(self, get_response: Callable[..., HttpResponse]) -> None:
         self.get_response = get_response
@@ -99,19 +99,19 @@ class FailingMiddleware:
         raise RuntimeError("of the site" if response else "")
 
 
-class TestFailure:
-    """Whatever fails, the signed link stands on no page for developers, and in no mail of it."""
+class TestUnexpectedErrors:
+    """Whatever fails, the signed link is on no ``DEBUG`` page, and in no mail made of it."""
 
     @pytest.fixture
-    def developer(self, admin_client: Client, settings: Any) -> Client:
+    def debug_client(self, admin_client: Client, settings: Any) -> Client:
         settings.DEBUG = True
         admin_client.raise_request_exception = False
         return admin_client
 
     @pytest.mark.parametrize("name", ["needs_key", "read_link", "VideoRedirect"])
-    def test_unforeseen_error_is_explained_and_logged_without_the_link(
+    def test_unexpected_error_is_shown_and_logged_without_signed_link(
         self,
-        developer: Client,
+        debug_client: Client,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
         name: str,
@@ -120,18 +120,18 @@ class TestFailure:
             raise RuntimeError(f"no such host: {link}")
 
         monkeypatch.setattr(video, name, fail)
-        response = developer.get(video_url(succeeded()))
+        response = debug_client.get(video_url(succeeded()))
 
         assert reason(response) == "The video cannot be shown: the log says why."
         assert "RuntimeError: no such host" in caplog.text
         assert "Signature=2" not in caplog.text + response.content.decode()
         assert not [record for record in caplog.records if record.exc_info]
 
-    def test_page_of_a_failing_middleware_shows_no_link(
-        self, developer: Client, settings: Any
+    def test_debug_page_of_failing_middleware_contains_no_signed_link(
+        self, debug_client: Client, settings: Any
     ) -> None:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.FailingMiddleware"]
-        response = developer.get(video_url(succeeded()))
+        response = debug_client.get(video_url(succeeded()))
 
         page = response.content.decode()
         assert "VideoRedirect" in page
@@ -139,7 +139,7 @@ class TestFailure:
         assert "Signature" not in page
 
 
-class TestNothingToShow:
+class TestNoVideo:
     @pytest.mark.parametrize(
         ("values", "text"),
         [
@@ -148,19 +148,21 @@ class TestNothingToShow:
             ({"status": "SUCCESS"}, "The gateway gave no link to the video."),
         ],
     )
-    def test_is_explained(self, admin_client: Client, values: dict[str, str], text: str) -> None:
+    def test_task_without_video_shows_reason(
+        self, admin_client: Client, values: dict[str, str], text: str
+    ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", **values)
 
         assert reason(admin_client.get(video_url(task))) == text
 
-    def test_of_a_task_that_is_not_there(self, admin_client: Client) -> None:
+    def test_unknown_task_returns_404(self, admin_client: Client) -> None:
         url = reverse("admin:octovid_django_videotask_video", args=["7/../x"])
 
         assert admin_client.get(url).status_code == 404
 
 
-class TestAtTheGateway:
-    """Only the key opens it, which no browser gets: the site streams it."""
+class TestVideoStream:
+    """A link of the gateway's own opens only with the key: the site streams the video."""
 
     @pytest.fixture
     def task(self, gateway: Gateway, configure: Callable[..., None]) -> VideoTask:
@@ -171,7 +173,9 @@ class TestAtTheGateway:
         response = client.get(video_url(task), headers=headers)
         return response, b"".join(response.streaming_content)
 
-    def test_is_streamed(self, admin_client: Client, gateway: Gateway, task: VideoTask) -> None:
+    def test_video_is_requested_with_key_and_streamed_without_foreign_headers(
+        self, admin_client: Client, gateway: Gateway, task: VideoTask
+    ) -> None:
         gateway.default = responds(200, b"mp4" * 100_000, Content_Type="video/mp4", X_Secret="1")
 
         response, body = self.get(admin_client, task)
@@ -184,7 +188,7 @@ class TestAtTheGateway:
         assert request.line == "GET /v1/videos/cgt-1/content HTTP/1.1"
         assert request.headers["authorization"] == "Bearer sk-0123456789"
 
-    def test_is_streamed_under_asgi_as_it_comes(
+    def test_asgi_streams_video_in_chunks(
         self, admin_user: User, gateway: Gateway, task: VideoTask
     ) -> None:
         gateway.default = responds(200, b"mp4" * 100_000, Content_Type="video/mp4")
@@ -200,7 +204,7 @@ class TestAtTheGateway:
         assert len(chunks) > 1
         assert b"".join(chunks) == b"mp4" * 100_000
 
-    def test_is_streamed_in_parts(
+    def test_range_request_streams_206_with_content_range(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         gateway.default = responds(
@@ -225,7 +229,7 @@ class TestAtTheGateway:
             *("video/html", "video/mp4 text/html", "*/*", "multipart/x-mixed-replace;boundary=a"),
         ],
     )
-    def test_of_another_type_than_one_of_a_video_is_not_streamed(
+    def test_content_type_other_than_video_is_not_streamed(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str
     ) -> None:
         gateway.default = responds(200, "<script>alert(1)</script>", Content_Type=kind)
@@ -237,7 +241,7 @@ class TestAtTheGateway:
         ("kind", "sent"),
         [("video/mp4", "video/mp4"), (" VIDEO/WebM ; codecs=vp9", "video/webm")],
     )
-    def test_has_one_type_of_ours_and_runs_nothing(
+    def test_content_type_is_normalized_and_page_sandboxed(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, kind: str, sent: str
     ) -> None:
         gateway.default = responds(200, b"mp4", Content_Type=kind)
@@ -247,7 +251,7 @@ class TestAtTheGateway:
         assert response["X-Content-Type-Options"] == "nosniff"
         assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
 
-    def test_type_that_is_sent_twice_is_not_streamed(
+    def test_repeated_content_type_is_not_streamed(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Type: text/html\r\n"
@@ -264,7 +268,7 @@ class TestAtTheGateway:
             "Accept-Ranges: bytes, x",
         ],
     )
-    def test_header_that_makes_no_sense_is_not_passed_on(
+    def test_invalid_header_is_not_passed_on(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, header: str
     ) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n{header}\r\n\r\n"
@@ -273,7 +277,7 @@ class TestAtTheGateway:
 
         assert header.partition(":")[0] not in response
 
-    def test_length_beside_chunks_is_not_passed_on(
+    def test_content_length_of_chunked_response_is_not_passed_on(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n"
@@ -284,7 +288,7 @@ class TestAtTheGateway:
         assert "Content-Length" not in response
         assert streamed == b"mp4"
 
-    def test_is_on_a_page_where_the_browser_would_show_it_by_itself(
+    def test_browser_navigation_gets_page_with_player(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         gateway.default = responds(200, b"mp4", Content_Type="video/mp4")
@@ -294,7 +298,7 @@ class TestAtTheGateway:
         assert f'src="{video_url(task)}"' in response.content.decode()
         assert "mp4" not in response.content.decode()
 
-    def test_may_be_asked_for_its_head_only(
+    def test_head_request_gets_headers_without_body(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         gateway.default = responds(200, b"mp4" * 1_000, Content_Type="video/mp4")
@@ -303,7 +307,7 @@ class TestAtTheGateway:
         assert (response.status_code, response.content) == (200, b"")
         assert response["Content-Length"] == "3000"
 
-    def test_beyond_its_end_is_said_to_be_so(
+    def test_range_beyond_end_returns_416(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         gateway.default = responds(416)
@@ -326,7 +330,7 @@ class TestAtTheGateway:
         ],
         ids=["401", "redirect", "packed", "reset"],
     )
-    def test_is_explained_when_it_is_not_given(
+    def test_error_of_gateway_is_shown_as_reason_without_key(
         self, admin_client: Client, gateway: Gateway, task: VideoTask, behaviour: Any, text: str
     ) -> None:
         gateway.default = behaviour
@@ -335,7 +339,7 @@ class TestAtTheGateway:
         assert reason(response) == text
         assert "sk-0123456789" not in response.content.decode()
 
-    def test_that_breaks_off_is_not_taken_for_whole(
+    def test_interrupted_stream_raises_connection_error(
         self, admin_client: Client, gateway: Gateway, task: VideoTask
     ) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 1000\r\n\r\n"
@@ -344,7 +348,7 @@ class TestAtTheGateway:
         with pytest.raises(OctovidConnectionError, match="the answer broke off"):
             self.get(admin_client, task)
 
-    def test_does_not_get_the_key_over_a_downgrade_or_elsewhere(
+    def test_plain_http_link_of_https_gateway_redirects_without_key(
         self,
         admin_client: Client,
         gateway: Gateway,
@@ -359,9 +363,9 @@ class TestAtTheGateway:
         assert gateway.requests == []
 
 
-class TestPermission:
+class TestVideoPermission:
     @pytest.mark.parametrize(("permission", "status"), [("view_videotask", 302), (None, 403)])
-    def test_to_see_the_task_is_needed(
+    def test_video_needs_view_permission(
         self, client: Client, permission: str | None, status: int
     ) -> None:
         user = User.objects.create_user("staff", is_staff=True)
@@ -371,8 +375,8 @@ class TestPermission:
 
         assert client.get(video_url(succeeded())).status_code == status
 
-    def test_is_nothing_for_strangers(self, client: Client) -> None:
+    def test_anonymous_user_is_redirected_to_login(self, client: Client) -> None:
         assert "/login/" in client.get(video_url(succeeded()))["Location"]
 
-    def test_nothing_is_posted(self, admin_client: Client) -> None:
+    def test_post_returns_405(self, admin_client: Client) -> None:
         assert admin_client.post(video_url(succeeded())).status_code == 405

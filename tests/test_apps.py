@@ -1,4 +1,4 @@
-"""A site that must not start does not, and says why."""
+"""A site with an impossible ``OCTOVID`` does not start, and prints why."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def start(octovid: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "octovid", [f'"{SECRET}"', f'["{SECRET}"]', f'{{"{SECRET}"}}', f'b"{SECRET}"', "None"]
 )
-def test_site_whose_octovid_is_no_dict_does_not_start(octovid: str) -> None:
-    """A DEBUG page would show the key: Django hides what is under a telling name only."""
+def test_octovid_that_is_no_dict_prevents_start_without_printing_key(octovid: str) -> None:
+    """A DEBUG page would show the key: Django hides only values whose names look secret."""
     site = start(octovid)
 
     assert site.returncode == 1
@@ -53,7 +53,7 @@ def test_site_whose_octovid_is_no_dict_does_not_start(octovid: str) -> None:
 
 
 @pytest.mark.parametrize("octovid", [f'{{"API_KEY": "{SECRET}"}}', "{}", '{"API_KEY": None}'])
-def test_site_whose_octovid_is_a_dict_starts(octovid: str) -> None:
+def test_octovid_that_is_dict_lets_site_start(octovid: str) -> None:
     site = start(octovid)
 
     assert (site.returncode, site.stdout) == (0, "started\n"), site.stderr

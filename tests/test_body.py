@@ -1,4 +1,4 @@
-"""Bodies of responses: bounded before they are built, and otherwise what was sent."""
+"""Bodies of responses: bounded before they are built, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ splits = st.lists(st.integers(0, 2**31), max_size=20)
 
 class TestShortStrings:
     @given(documents, st.booleans(), splits)
-    def test_pass_unchanged_however_they_are_split(
+    def test_json_with_short_strings_in_any_pieces_is_unchanged(
         self, document: Any, is_ascii: bool, ends: list[int]
     ) -> None:
         sent = json.dumps(document, ensure_ascii=is_ascii).encode()
@@ -65,7 +65,9 @@ class TestShortStrings:
         assert outline(*split(sent, ends)) == sent
 
     @given(st.binary(), splits)
-    def test_pass_unchanged_in_what_is_no_json(self, sent: bytes, ends: list[int]) -> None:
+    def test_bytes_that_are_no_json_in_any_pieces_are_unchanged(
+        self, sent: bytes, ends: list[int]
+    ) -> None:
         assert outline(*split(sent, ends)) == sent
 
 
@@ -84,7 +86,7 @@ texts = st.text(
 @pytest.mark.usefixtures("small")
 class TestLongStrings:
     @given(st.lists(st.dictionaries(texts, texts)), splits)
-    def test_are_cut_in_the_tree_and_nothing_else_is(
+    def test_only_long_strings_of_document_are_cut(
         self, document: list[dict[str, str]], ends: list[int]
     ) -> None:
         sent = json.dumps(document).encode()
@@ -96,7 +98,7 @@ class TestLongStrings:
                 assert_is_cut(kept, whole, len(json.dumps(whole)) - 2)
 
     @given(texts.filter(lambda text: text.isprintable()), splits)
-    def test_of_characters_as_they_are_are_cut_between_them(
+    def test_unescaped_long_string_is_cut_between_characters(
         self, text: str, ends: list[int]
     ) -> None:
         sent = json.dumps(text, ensure_ascii=False).encode()
@@ -105,7 +107,7 @@ class TestLongStrings:
         assert_is_cut(kept, text, len(sent) - 2)
 
     @given(st.text(st.sampled_from('\\"u0d8c3 {[,]}é'), max_size=200), splits, splits)
-    def test_and_what_is_no_json_are_the_same_however_they_are_split(
+    def test_any_pieces_give_same_result_for_json_or_not(
         self, text: str, ends: list[int], others: list[int]
     ) -> None:
         sent = text.encode()
@@ -124,14 +126,14 @@ def assert_is_cut(kept: str, whole: str, sent_bytes: int) -> None:
     assert not re.fullmatch("[\ud800-\udbff][\udc00-\udfff]", ends), "a pair is not torn"
 
 
-class TestBounds:
-    def test_a_link_of_the_greatest_length_passes_however_it_is_escaped(self) -> None:
+class TestBodyBounds:
+    def test_longest_allowed_link_is_kept_when_escaped(self) -> None:
         link = "https://cdn.test/?" + "&" * 8_174
         sent = json.dumps(link).replace("&", "\\u0026").encode()
 
         assert read_link(json.loads(outline(sent)), "") == link
 
-    def test_what_is_left_of_a_link_that_is_too_long_is_no_link(self) -> None:
+    def test_too_long_link_is_cut_and_no_longer_link(self) -> None:
         for text in ("https://cdn.test/" + "a" * LONG_STRING, "https://cdn.test/" + "é" * 12_000):
             kept = json.loads(outline(json.dumps(text).encode()))
 
@@ -139,7 +141,7 @@ class TestBounds:
             assert read_link(kept, "") is None
 
     @pytest.mark.parametrize("spell", [str, str.upper, html.escape, quote, json.dumps])
-    def test_a_key_that_is_torn_by_the_cut_is_redacted(
+    def test_key_split_by_cut_is_redacted(
         self, configure: Callable[..., None], spell: Callable[[str], str]
     ) -> None:
         key = "sk-0123456789/abc+def&ghi"
@@ -150,7 +152,7 @@ class TestBounds:
 
             assert re.fullmatch(r'"\.+\**\.* \\u2026"', kept), kept[-60:]
 
-    def test_keys_that_are_all_there_is_are_redacted_to_the_last(
+    def test_string_of_repeated_keys_is_redacted_entirely(
         self, configure: Callable[..., None]
     ) -> None:
         key = "sk-" + "0123456789abcdef" * 10
@@ -159,7 +161,7 @@ class TestBounds:
 
         assert re.fullmatch(r"\** …", kept)
 
-    def test_a_long_reason_keeps_what_a_row_does(self) -> None:
+    def test_cut_string_keeps_more_than_task_stores(self) -> None:
         kept = json.loads(outline(json.dumps("a" * LONG_STRING * 2).encode()))
 
         assert kept == "a" * KEPT_OF_LONG + CUT
@@ -179,25 +181,25 @@ class TestBounds:
         ],
         ids=["lists", "numbers", "strings", "deep", "deep_objects", "blanks", "number", "text"],
     )
-    def test_end_the_reading(self, sent: bytes, reason: str) -> None:
+    def test_body_beyond_bound_raises_too_much(self, sent: bytes, reason: str) -> None:
         with pytest.raises(TooMuch, match=reason):
             outline(sent)
         with pytest.raises(TooMuch):
             outline(*(sent[at : at + 7] for at in range(0, len(sent), 7)))
 
-    def test_are_not_met_by_brackets_and_commas_in_a_string(self) -> None:
+    def test_brackets_and_commas_in_string_do_not_count(self) -> None:
         sent = json.dumps("[{," * 20_000).encode()
 
         assert outline(sent) == sent
 
-    def test_are_not_met_by_many_strings_that_are_very_long(self) -> None:
+    def test_many_very_long_strings_stay_within_bounds(self) -> None:
         picture = b'"' + b"A" * 400_000 + b'",'
 
         assert len(outline(b"[" + picture * 50 + b"0]")) < MAX_TEXT
 
 
-class TestUnpacked:
-    def test_comes_in_pieces_of_bounded_size(self) -> None:
+class TestGzipBody:
+    def test_gzip_body_is_unpacked_in_bounded_pieces(self) -> None:
         sent = b"[]," * 1_000_000
         pieces = list(unpacked([gzip.compress(sent)]))
 
@@ -205,12 +207,14 @@ class TestUnpacked:
         assert max(map(len, pieces)) <= PIECE_BYTES
 
     @given(st.binary(max_size=1_000), splits)
-    def test_is_what_was_packed_however_it_is_split(self, sent: bytes, ends: list[int]) -> None:
+    def test_gzip_body_in_any_pieces_unpacks_to_original(
+        self, sent: bytes, ends: list[int]
+    ) -> None:
         assert b"".join(unpacked(split(gzip.compress(sent), ends))) == sent
 
-    def test_ignores_what_follows_the_end(self) -> None:
+    def test_bytes_after_end_of_gzip_are_ignored(self) -> None:
         assert b"".join(unpacked([gzip.compress(b"{}") + b"\0" * 100, b"more"])) == b"{}"
 
-    def test_refuses_what_is_no_gzip(self) -> None:
+    def test_body_that_is_no_gzip_raises_zlib_error(self) -> None:
         with pytest.raises(zlib.error):
             list(unpacked([b"plain text"]))

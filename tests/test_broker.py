@@ -1,4 +1,4 @@
-"""A broker that is gone, lived through with a Redis server of the test's own."""
+"""A broker that cannot be reached: a Redis server of the test's own, which is killed."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def is_up(self) -> bool:
-        import redis  # noqa: PLC0415  who has no Redis need not have its client
+        import redis  # noqa: PLC0415  its client is optional
 
-        assert self.process.poll() is None, "somebody has taken its port"
+        assert self.process.poll() is None, "another process has taken its port"
         try:
             with redis.from_url(self.url) as connection:
                 return bool(connection.ping())
@@ -89,7 +89,7 @@ def site(tmp_path: Path, server: RedisServer, sandbox: Sandbox) -> Iterator[Site
     site.close()
 
 
-def test_readme_says_what_redis_needs() -> None:
+def test_readme_names_package_that_redis_broker_needs() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
 
     (line,) = [line for line in readme.splitlines() if line.startswith("- **Broker**")]
@@ -97,7 +97,7 @@ def test_readme_says_what_redis_needs() -> None:
 
 
 @needs_redis
-def test_redis_that_is_killed_is_named_in_the_status_and_not_the_cluster(
+def test_status_with_killed_redis_reports_broker_and_not_cluster(
     site: Site, server: RedisServer
 ) -> None:
     assert site.manage("octovid_track", "cgt-1").returncode == 0

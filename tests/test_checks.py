@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says about the settings, and that it says nothing about right ones."""
+"""What ``manage.py check`` reports about wrong settings, and nothing about correct ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET = "sk-a-very-secret-key"
 Q_CLUSTER = {"name": "site", "orm": "default", "timeout": 90, "retry": 120, "catch_up": False}
 
-pytestmark = pytest.mark.django_db  # Django's own checks of the models may ask it
+pytestmark = pytest.mark.django_db  # Django's own checks of the models may query it
 
 
 @pytest.fixture(autouse=True)
-def right_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that nothing is wrong with, for each test to spoil."""
+def correct_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Correct settings, for each test to spoil."""
     settings.OCTOVID = {"API_KEY": SECRET}
     settings.Q_CLUSTER = Q_CLUSTER
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
@@ -46,7 +46,7 @@ def found(*, is_deployment: bool = False) -> dict[str, CheckMessage]:
     checked = run_checks(include_deployment_checks=is_deployment)
     messages = [each for each in checked if each.id.startswith("octovid_django.")]
     by_id = {message.id.removeprefix("octovid_django."): message for message in messages}
-    assert len(by_id) == len(messages), "nothing is said twice"
+    assert len(by_id) == len(messages), "each problem is reported once"
     return by_id
 
 
@@ -60,11 +60,11 @@ def the_only_one(short_id: str) -> CheckMessage:
     return message
 
 
-def test_right_settings_give_no_message() -> None:
+def test_correct_settings_give_no_message() -> None:
     assert not found()
 
 
-def test_every_setting_written_rightly_gives_no_message(configure: Callable[..., None]) -> None:
+def test_correct_value_of_every_setting_gives_no_message(configure: Callable[..., None]) -> None:
     configure(
         BASE_URL="https://gateway.example/path",
         TIMEOUT=5,
@@ -80,7 +80,7 @@ def test_every_setting_written_rightly_gives_no_message(configure: Callable[...,
     assert not found()
 
 
-def test_no_two_checks_share_an_id() -> None:
+def test_check_ids_are_unique_and_consecutive() -> None:
     ids = re.findall(r'id="(octovid_django\.\w+)"', Path(checks.__file__).read_text("utf-8"))
 
     assert sorted(ids) == sorted(
@@ -89,9 +89,9 @@ def test_no_two_checks_share_an_id() -> None:
     )
 
 
-class TestSettings:
+class TestSettingsChecks:
     @pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
-    def test_without_a_key(self, settings: Any, given: dict[str, Any]) -> None:
+    def test_missing_api_key_is_warning_w007(self, settings: Any, given: dict[str, Any]) -> None:
         settings.OCTOVID = given
 
         message = the_only_one("W007")
@@ -100,7 +100,7 @@ class TestSettings:
         assert 'OCTOVID = {"API_KEY": "…"}' in message.hint
 
     @pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
-    def test_without_a_key_are_an_error_of_a_deployment(
+    def test_missing_api_key_in_deployment_check_is_error_e001(
         self, settings: Any, given: dict[str, Any]
     ) -> None:
         settings.OCTOVID = given
@@ -111,22 +111,24 @@ class TestSettings:
         assert 'OCTOVID["API_KEY"] is missing' in error.msg
         assert 'OCTOVID = {"API_KEY": "…"}' in error.hint
 
-    def test_with_a_key_are_right_for_a_deployment(self) -> None:
+    def test_api_key_in_deployment_check_gives_no_message(self) -> None:
         assert not found(is_deployment=True)
 
-    def test_without_any(self, settings: Any) -> None:
+    def test_missing_octovid_is_reported_as_missing_api_key(self, settings: Any) -> None:
         del settings.OCTOVID
 
         the_only_one("W007")
         assert "E001" in found(is_deployment=True)
 
-    def test_that_are_no_dict_are_one_error_of_a_deployment(self, settings: Any) -> None:
+    def test_octovid_that_is_no_dict_in_deployment_check_is_only_error_e002(
+        self, settings: Any
+    ) -> None:
         settings.OCTOVID = SECRET
 
         assert list(found(is_deployment=True)) == ["E002"]
 
     @pytest.mark.parametrize("value", [None, SECRET, ["API_KEY", SECRET]])
-    def test_that_are_no_dict(self, settings: Any, value: object) -> None:
+    def test_octovid_that_is_no_dict_is_error_e002(self, settings: Any, value: object) -> None:
         settings.OCTOVID = value
 
         message = the_only_one("E002")
@@ -137,7 +139,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("written", "meant"), [("TIME_OUT", "TIMEOUT"), ("base_url", "BASE_URL")]
     )
-    def test_with_a_misspelt_key(
+    def test_misspelt_setting_is_error_e003_with_suggestion(
         self, configure: Callable[..., None], written: str, meant: str
     ) -> None:
         configure(**{written: SECRET})
@@ -147,14 +149,16 @@ class TestSettings:
         assert f'OCTOVID["{written}"] is not a setting' in message.msg
         assert message.hint == f'Did you mean "{meant}"?'
 
-    def test_with_a_key_that_is_like_none(self, configure: Callable[..., None]) -> None:
+    def test_unknown_setting_is_error_e003_with_list_of_settings(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(FAVOURITE_COLOUR="blue")
 
         message = the_only_one("E003")
 
         assert "API_KEY, BASE_URL, TIMEOUT" in message.hint
 
-    def test_with_a_key_that_is_no_string(self, settings: Any) -> None:
+    def test_setting_name_that_is_no_string_is_error_e003(self, settings: Any) -> None:
         settings.OCTOVID = {"API_KEY": SECRET, 7: 7}
 
         assert 'OCTOVID["7"]' in the_only_one("E003").msg
@@ -176,7 +180,7 @@ class TestSettings:
             ("CLUSTER", "", "the name of a django-q2 cluster, or None"),
         ],
     )
-    def test_with_a_wrong_value(
+    def test_wrong_value_is_error_e004_with_advice(
         self, configure: Callable[..., None], name: str, value: Any, advice: str
     ) -> None:
         configure(**{name: value})
@@ -187,7 +191,7 @@ class TestSettings:
         assert message.hint.startswith("Write ")
         assert advice in message.hint
 
-    def test_with_several_wrong_values_are_all_told_at_once(
+    def test_several_wrong_values_are_reported_together(
         self, configure: Callable[..., None]
     ) -> None:
         configure(TIMEOUT="x", BATCH_SIZE="x")
@@ -199,7 +203,7 @@ class TestSettings:
             'OCTOVID["BATCH_SIZE"]',
         ]
 
-    def test_that_send_the_key_in_the_clear(self, configure: Callable[..., None]) -> None:
+    def test_plain_http_base_url_is_warning_w001(self, configure: Callable[..., None]) -> None:
         configure(BASE_URL="http://octopusx.ai")
 
         message = the_only_one("W001")
@@ -208,7 +212,7 @@ class TestSettings:
         assert "https://" in message.hint
 
     @pytest.mark.parametrize("host", ["127.0.0.1:8999", "localhost:8999", "[::1]"])
-    def test_may_use_plain_http_on_this_machine(
+    def test_plain_http_on_loopback_gives_no_message(
         self, configure: Callable[..., None], host: str
     ) -> None:
         configure(BASE_URL=f"http://{host}")
@@ -217,7 +221,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
     @pytest.mark.parametrize("host", ["octopusx.ai", "127.0.0.1:8999", "localhost"])
-    def test_that_send_the_key_to_a_proxy(
+    def test_plain_http_through_proxy_is_warning_w001(
         self,
         configure: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
@@ -233,7 +237,7 @@ class TestSettings:
         assert message.hint == "Write https://, or name the host in no_proxy."
         assert "password" not in str(message)
 
-    def test_that_send_the_key_by_a_proxy_encrypted(
+    def test_https_through_proxy_gives_no_message(
         self, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         configure(BASE_URL="https://octopusx.ai")
@@ -242,7 +246,7 @@ class TestSettings:
 
         assert not found()
 
-    def test_whose_host_is_named_in_no_proxy(
+    def test_host_in_no_proxy_gives_no_message(
         self, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         configure(BASE_URL="http://localhost:8999")
@@ -251,7 +255,7 @@ class TestSettings:
 
         assert not found()
 
-    def test_with_naive_times(self, settings: Any) -> None:
+    def test_use_tz_false_is_error_e009(self, settings: Any) -> None:
         settings.USE_TZ = False
 
         message = the_only_one("E009")
@@ -261,7 +265,7 @@ class TestSettings:
         assert "`USE_TZ = True`" in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_a_site_without_a_key_can_be_built_migrated_and_tested(tmp_path: Path) -> None:
+def test_site_without_api_key_can_be_migrated_and_tested_but_not_deployed(tmp_path: Path) -> None:
     with closing(
         Site(tmp_path, "http://127.0.0.1:9", settings='OCTOVID["API_KEY"] = None')
     ) as site:
@@ -276,8 +280,8 @@ def test_a_site_without_a_key_can_be_built_migrated_and_tested(tmp_path: Path) -
             assert 'OCTOVID["API_KEY"] is missing' in result.stdout + result.stderr
 
 
-class TestCluster:
-    def test_without_django_q(self, settings: Any) -> None:
+class TestClusterChecks:
+    def test_missing_django_q_is_error_e005(self, settings: Any) -> None:
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_q"]
 
         (message,) = checks.check_cluster()
@@ -285,7 +289,7 @@ class TestCluster:
         assert message.id == "octovid_django.E005"
         assert message.hint == 'Add "django_q" to INSTALLED_APPS.'
 
-    def test_of_a_name_that_does_not_exist(
+    def test_unknown_cluster_name_is_error_e006(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         configure(CLUSTER="vidoes")
@@ -297,7 +301,7 @@ class TestCluster:
         assert "Write site or videos" in message.hint
         assert 'Q_CLUSTER["ALT_CLUSTERS"]' in message.hint
 
-    def test_of_an_alternative_name(
+    def test_cluster_of_alt_clusters_gives_no_message(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         configure(CLUSTER="videos")
@@ -306,9 +310,9 @@ class TestCluster:
         assert not found()
 
     @pytest.mark.parametrize(
-        ("timeout", "retry"), [(120, 120), (121, 120)], ids=["as long as retry", "longer"]
+        ("timeout", "retry"), [(120, 120), (121, 120)], ids=["equal_to_retry", "longer_than_retry"]
     )
-    def test_whose_timeout_is_not_less_than_its_retry(
+    def test_timeout_not_less_than_retry_is_error_e007(
         self, cluster: Callable[..., None], timeout: int, retry: int
     ) -> None:
         cluster(timeout=timeout, retry=retry)
@@ -319,12 +323,12 @@ class TestCluster:
         assert f'not less than "retry" ({retry})' in message.msg
         assert '{"timeout": 90, "retry": 120, …}' in message.hint
 
-    def test_whose_retry_is_django_q2s_default(self, settings: Any) -> None:
+    def test_timeout_not_less_than_default_retry_is_error_e007(self, settings: Any) -> None:
         settings.Q_CLUSTER = {"name": "site", "timeout": 60, "catch_up": False}
 
         assert '"retry" (60)' in the_only_one("E007").msg
 
-    def test_that_stops_a_tick_before_its_end(
+    def test_timeout_too_short_for_polling_run_is_error_e008(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         configure(TIMEOUT=30)
@@ -336,7 +340,7 @@ class TestCluster:
         assert 'OCTOVID["TIMEOUT"] (30)' in message.msg
         assert '"timeout": 90' in message.hint
 
-    def test_that_lets_a_tick_end_just_in_time(
+    def test_timeout_just_long_enough_for_polling_run_gives_no_message(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         configure(TIMEOUT=30)
@@ -344,7 +348,7 @@ class TestCluster:
 
         assert not found()
 
-    def test_without_a_timeout(self, settings: Any) -> None:
+    def test_missing_timeout_is_warning_w002(self, settings: Any) -> None:
         settings.Q_CLUSTER = {"name": "site", "retry": 120, "catch_up": False}
 
         message = the_only_one("W002")
@@ -352,7 +356,7 @@ class TestCluster:
         assert 'Q_CLUSTER["timeout"] of site is not set' in message.msg
         assert '"timeout": 90' in message.hint
 
-    def test_that_is_not_configured_at_all(self, settings: Any) -> None:
+    def test_missing_q_cluster_is_warnings_w002_and_w006(self, settings: Any) -> None:
         del settings.Q_CLUSTER
 
         by_id = found()
@@ -360,12 +364,14 @@ class TestCluster:
         assert "of default is not set" in by_id["W002"].msg
 
     @pytest.mark.parametrize("q_cluster", [{}, None])
-    def test_that_is_empty(self, settings: Any, q_cluster: None) -> None:
+    def test_empty_q_cluster_is_warnings_w002_and_w006(
+        self, settings: Any, q_cluster: None
+    ) -> None:
         settings.Q_CLUSTER = q_cluster
 
         assert list(found()) == ["W002", "W006"]
 
-    def test_that_catches_up(self, cluster: Callable[..., None]) -> None:
+    def test_catch_up_is_warning_w006(self, cluster: Callable[..., None]) -> None:
         cluster(catch_up=True)
 
         message = the_only_one("W006")
@@ -373,7 +379,7 @@ class TestCluster:
         assert 'Q_CLUSTER["catch_up"] of site is on' in message.msg
         assert '"catch_up": False' in message.hint
 
-    def test_whose_scheduler_is_off(self, cluster: Callable[..., None]) -> None:
+    def test_scheduler_off_is_warning_w003(self, cluster: Callable[..., None]) -> None:
         cluster(scheduler=False)
 
         message = the_only_one("W003")
@@ -381,7 +387,9 @@ class TestCluster:
         assert 'Q_CLUSTER["scheduler"] of site is False' in message.msg
         assert 'OCTOVID["CLUSTER"]' in message.hint
 
-    def test_that_is_not_named_like_the_site(self, cluster: Callable[..., None]) -> None:
+    def test_cluster_name_other_than_site_is_warning_w004(
+        self, cluster: Callable[..., None]
+    ) -> None:
         cluster(cluster_name="videos")
 
         message = the_only_one("W004")
@@ -389,7 +397,7 @@ class TestCluster:
         assert "The cluster videos is not named like the site (site)" in message.msg
         assert 'OCTOVID = {"CLUSTER": "videos", …}' in message.hint
 
-    def test_that_is_not_named_like_the_site_but_in_the_settings(
+    def test_cluster_name_other_than_site_but_in_octovid_gives_no_message(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         cluster(cluster_name="videos")
@@ -397,7 +405,7 @@ class TestCluster:
 
         assert not found()
 
-    def test_that_works_in_the_callers_process(self, cluster: Callable[..., None]) -> None:
+    def test_sync_cluster_is_warning_w005(self, cluster: Callable[..., None]) -> None:
         cluster(sync=True)
 
         message = the_only_one("W005")
@@ -405,7 +413,7 @@ class TestCluster:
         assert 'Q_CLUSTER["sync"] is on' in message.msg
         assert message.hint.startswith("Remove it")
 
-    def test_that_is_not_the_one_of_the_settings_is_not_looked_at(
+    def test_cluster_other_than_configured_one_is_not_checked(
         self, configure: Callable[..., None], cluster: Callable[..., None]
     ) -> None:
         configure(CLUSTER="videos")
@@ -418,7 +426,7 @@ class TestCluster:
         assert not found()
 
     @pytest.mark.parametrize("octovid", [None, {"API_KEY": SECRET, "TIMEOUT": "x"}])
-    def test_is_not_judged_by_settings_that_are_wrong_themselves(
+    def test_cluster_is_not_checked_where_octovid_is_wrong(
         self, settings: Any, octovid: object
     ) -> None:
         settings.OCTOVID = octovid

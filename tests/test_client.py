@@ -1,4 +1,4 @@
-"""One question to a gateway on a socket, and everything that can come instead of an answer."""
+"""One request to a gateway on a socket, and everything that can come instead of a response."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def key(configure: Configure) -> None:
     configure(API_KEY=KEY)
 
 
-def polled(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
-    """The error that asking a gateway ends with that behaves like this."""
+def error_of(gateway: Gateway, behaviour: Behaviour) -> OctovidError:
+    """The error that a query raises at a gateway that behaves like this."""
     gateway.default = behaviour
     with pytest.raises(OctovidError) as raised:
         query_task("cgt-1")
     return raised.value
 
 
-class TestQuestion:
-    def test_is_the_documented_call(self, gateway: Gateway) -> None:
+class TestQueryRequest:
+    def test_query_sends_documented_request_with_key(self, gateway: Gateway) -> None:
         snapshot = query_task("cgt-20260412163502-x8k2m")
 
         assert snapshot.status == TaskStatus.IN_PROGRESS
@@ -102,7 +102,7 @@ class TestQuestion:
             ("x" * 191, "x" * 191),
         ],
     )
-    def test_names_the_task_in_one_segment(
+    def test_task_id_is_escaped_into_one_path_segment(
         self, gateway: Gateway, task_id: str, segment: str
     ) -> None:
         query_task(task_id)
@@ -112,7 +112,7 @@ class TestQuestion:
         assert request.task_id == task_id
 
     @pytest.mark.parametrize("suffix", ["/", "/gateway", "/gateway/"])
-    def test_goes_below_the_base_url(
+    def test_path_of_base_url_is_kept(
         self, gateway: Gateway, configure: Configure, suffix: str
     ) -> None:
         configure(BASE_URL=gateway.url + suffix)
@@ -121,7 +121,7 @@ class TestQuestion:
         prefix = suffix.rstrip("/")
         assert gateway.requests[0].line == f"GET {prefix}/v1/video/generations/t HTTP/1.1"
 
-    def test_reads_the_settings_when_it_is_asked(
+    def test_changed_settings_apply_to_next_request(
         self, gateway: Gateway, configure: Configure
     ) -> None:
         query_task("t")
@@ -134,20 +134,20 @@ class TestQuestion:
             assert [len(gateway.requests), len(second.requests)] == [2, 1]
         assert gateway.requests[1].headers["authorization"] == "Bearer sk-another"
 
-    def test_without_a_key_is_not_asked(self, gateway: Gateway, configure: Configure) -> None:
+    def test_missing_api_key_sends_no_request(self, gateway: Gateway, configure: Configure) -> None:
         configure(API_KEY="")
         with pytest.raises(OctovidSettingsError, match="API_KEY"):
             query_task("t")
 
         assert gateway.requests == []
 
-    def test_goes_over_the_same_connection_as_the_last_one(self, gateway: Gateway) -> None:
+    def test_connection_is_reused_for_next_request(self, gateway: Gateway) -> None:
         for _ in range(3):
             query_task("t")
 
         assert {request.connection for request in gateway.requests} == {1}
 
-    def test_takes_no_login_from_netrc(
+    def test_login_in_netrc_is_not_used(
         self, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         netrc = tmp_path / "netrc"
@@ -158,7 +158,7 @@ class TestQuestion:
 
         assert gateway.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
-    def test_keeps_no_cookies(self, gateway: Gateway) -> None:
+    def test_cookies_of_gateway_are_not_sent_back(self, gateway: Gateway) -> None:
         gateway.default = responds(
             200,
             {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}},
@@ -171,7 +171,7 @@ class TestQuestion:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-    def test_after_a_fork_goes_over_a_connection_of_its_own(self, gateway: Gateway) -> None:
+    def test_forked_process_opens_connection_of_its_own(self, gateway: Gateway) -> None:
         query_task("parent")
         child = os.fork()
         if child == 0:
@@ -186,19 +186,19 @@ class TestQuestion:
         assert by_connection == {("parent", 1), ("child", 2)}
 
 
-class TestAnswer:
-    def test_may_be_packed(self, gateway: Gateway) -> None:
+class TestResponse:
+    def test_gzip_response_is_unpacked(self, gateway: Gateway) -> None:
         gateway.default = responds_packed(4096)
 
-        assert "JSON" in str(polled(gateway, gateway.default)), "blanks: unpacked, but no JSON"
+        assert "JSON" in str(error_of(gateway, gateway.default)), "blanks: unpacked, but no JSON"
 
-    def test_may_begin_with_a_byte_order_mark(self, gateway: Gateway) -> None:
+    def test_response_with_byte_order_mark_is_read(self, gateway: Gateway) -> None:
         body = {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}
         gateway.default = responds(200, b"\xef\xbb\xbf" + json.dumps(body).encode())
 
         assert query_task("t").status == TaskStatus.QUEUED
 
-    def test_may_come_in_chunks_without_a_length(self, gateway: Gateway) -> None:
+    def test_chunked_response_is_read(self, gateway: Gateway) -> None:
         body = b'{"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}'
         gateway.default = sends(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -209,12 +209,12 @@ class TestAnswer:
 
         assert query_task("t").status == TaskStatus.QUEUED
 
-    def test_has_links_relative_to_the_base_url(self, gateway: Gateway) -> None:
+    def test_relative_link_is_resolved_against_base_url(self, gateway: Gateway) -> None:
         gateway.default = reports("SUCCESS", result_url="/v1/videos/t/content")
 
         assert query_task("t").video_url == f"{gateway.url}/v1/videos/t/content"
 
-    def test_that_repeats_the_key_does_not_get_it_stored(self, gateway: Gateway) -> None:
+    def test_key_repeated_in_response_is_redacted(self, gateway: Gateway) -> None:
         gateway.default = reports("FAILURE", fail_reason=f"refused: Bearer {KEY}", seen=[KEY])
         snapshot = query_task("t")
 
@@ -379,7 +379,7 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         OctovidConnectionError,
         "no answer from the gateway: Connection reset by peer",
     ),
-    "reset_amid": (
+    "reset_within_body": (
         resets(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
         OctovidConnectionError,
         "no answer from the gateway: Connection reset by peer",
@@ -399,27 +399,27 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
         OctovidConnectionError,
         "no answer from the gateway: the answer broke off",
     ),
-    "no_http": (
+    "not_http": (
         sends(b"SSH-2.0-OpenSSH_9.2\r\n"),
         OctovidConnectionError,
         "no answer from the gateway: BadStatusLine",
     ),
-    "200_that_says_401": (
+    "200_with_code_401": (
         responds(200, {"code": 401, "msg": "no access"}),
         OctovidAuthenticationError,
         'the gateway answered 401 Unauthorized: no access. Check OCTOVID["API_KEY"] and its quota',
     ),
-    "200_that_says_429": (
+    "200_with_code_429": (
         responds(200, {"error": {"code": "429", "message": "slow down"}}, Retry_After="7"),
         OctovidRateLimitError,
         "the gateway answered 429 Too Many Requests: slow down",
     ),
-    "200_that_says_500": (
+    "200_with_code_500": (
         responds(200, {"code": 500, "msg": "no such record"}),
         OctovidResponseError,
         "the gateway answered with the error: no such record",
     ),
-    "not_the_packing_it_says": (
+    "not_the_declared_encoding": (
         responds(200, b"plain", Content_Encoding="gzip"),
         OctovidConnectionError,
         "no answer from the gateway: the answer cannot be unpacked",
@@ -427,24 +427,26 @@ ERRORS: dict[str, tuple[Behaviour, type[OctovidError], str]] = {
 }
 
 
-class TestErrors:
-    """Every row of the contract's table of errors, and every end of a connection."""
+class TestRequestErrors:
+    """Every documented error of the gateway, and every way in which a connection can break."""
 
     @pytest.mark.parametrize("name", ERRORS)
-    def test_have_their_own_kind_and_say_what_happened(self, gateway: Gateway, name: str) -> None:
+    def test_each_fault_raises_its_own_error_with_readable_message(
+        self, gateway: Gateway, name: str
+    ) -> None:
         behaviour, kind, message = ERRORS[name]
-        error = polled(gateway, behaviour)
+        error = error_of(gateway, behaviour)
 
         assert str(error) == message
         assert type(error) is kind
 
-    def test_are_followed_by_answers(self, gateway: Gateway) -> None:
+    def test_request_after_error_succeeds(self, gateway: Gateway) -> None:
         for behaviour in (resets(), breaks_off(), BROKEN, responds(200, HTML)):
-            polled(gateway, behaviour)
+            error_of(gateway, behaviour)
             gateway.default = reports("QUEUED")
             assert query_task("t").status == TaskStatus.QUEUED
 
-    def test_of_a_gateway_that_is_not_there(self, configure: Configure) -> None:
+    def test_refused_connection_raises_connection_error(self, configure: Configure) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         configure(BASE_URL=f"http://127.0.0.1:{port}")
@@ -453,25 +455,25 @@ class TestErrors:
             query_task("t")
         assert str(raised.value) == "no answer from the gateway: Connection refused"
 
-    def test_of_a_host_that_has_no_address(self, configure: Configure) -> None:
+    def test_unresolvable_host_raises_connection_error(self, configure: Configure) -> None:
         configure(BASE_URL="http://gateway.invalid", TIMEOUT=5)
 
         with pytest.raises(OctovidConnectionError, match="no answer from the gateway"):
             query_task("t")
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_a_redirect_is_never_followed(self, gateway: Gateway, status: int) -> None:
+    def test_redirect_is_not_followed(self, gateway: Gateway, status: int) -> None:
         with running_gateway() as other:
-            polled(gateway, responds(status, Location=f"{other.url}/v1/video/generations/t"))
+            error_of(gateway, responds(status, Location=f"{other.url}/v1/video/generations/t"))
 
             assert other.requests == []
 
-    def test_of_the_account_are_everyones(self) -> None:
+    def test_authentication_base_url_and_rate_limit_errors_have_account_scope(self) -> None:
         kinds = (OctovidAuthenticationError, OctovidBaseURLError, OctovidRateLimitError)
         assert all(issubclass(kind, OctovidAccountError) for kind in kinds)
         assert not issubclass(OctovidTransientError, OctovidAccountError)
 
-    def test_can_be_pickled(self) -> None:
+    def test_error_can_be_pickled(self) -> None:
         error = OctovidRateLimitError("slow down")
 
         assert str(pickle.loads(pickle.dumps(error))) == "slow down"
@@ -479,34 +481,34 @@ class TestErrors:
 
 class TestRetryAfter:
     def read(self, gateway: Gateway, value: str) -> timedelta | None:
-        error = polled(gateway, responds(429, Retry_After=value))
+        error = error_of(gateway, responds(429, Retry_After=value))
         assert isinstance(error, OctovidRateLimitError)
         return error.retry_after
 
-    def test_in_seconds(self, gateway: Gateway) -> None:
+    def test_429_with_retry_after_in_seconds_is_parsed(self, gateway: Gateway) -> None:
         assert self.read(gateway, "120") == timedelta(minutes=2)
 
     @pytest.mark.parametrize(
         "date", ["Sun, 12 Apr 2026 16:36:00 GMT", "Sun, 12 Apr 2026 18:36:00 +0200"]
     )
-    def test_as_a_date(self, gateway: Gateway, date: str) -> None:
+    def test_429_with_retry_after_as_date_is_parsed(self, gateway: Gateway, date: str) -> None:
         now = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
         with time_machine.travel(now, tick=False):
             assert self.read(gateway, date) == timedelta(minutes=1)
 
     @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "9" * 400, "٣"])
-    def test_that_makes_no_sense_is_none(self, gateway: Gateway, value: str) -> None:
+    def test_429_with_invalid_retry_after_gives_none(self, gateway: Gateway, value: str) -> None:
         assert self.read(gateway, value.encode().decode("latin-1")) is None
 
-    def test_may_be_absent(self, gateway: Gateway) -> None:
-        error = polled(gateway, TOO_MANY)
+    def test_429_without_retry_after_gives_none(self, gateway: Gateway) -> None:
+        error = error_of(gateway, TOO_MANY)
         assert isinstance(error, OctovidRateLimitError)
         assert error.retry_after is None
 
 
 @contextmanager
-def deaf_listener(host: str, port: int) -> Iterator[None]:
-    """An address where nobody ever answers to a connection: its queue is full."""
+def full_listener(host: str, port: int) -> Iterator[None]:
+    """An address that accepts no connection: its queue is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         for _ in range(4):
@@ -531,15 +533,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class TestDeadline:
-    """``TIMEOUT`` is for the whole answer, however its bytes come."""
+class TestRequestDeadline:
+    """``TIMEOUT`` is for the whole response, however its bytes come."""
 
     @pytest.fixture(autouse=True)
-    def impatience(self, configure: Configure, key: None) -> Iterator[None]:
+    def short_timeout(self, configure: Configure, key: None) -> Iterator[None]:
         configure(TIMEOUT=0.5)
         started_at = time.monotonic()
         yield
-        assert time.monotonic() - started_at < 10, "a worker was held"
+        assert time.monotonic() - started_at < 10, "a worker was blocked"
 
     @pytest.mark.parametrize(
         "behaviour",
@@ -556,37 +558,39 @@ class TestDeadline:
         ],
         ids=["silence", "headers", "body", "half_a_body", "endless_headers", "chunks"],
     )
-    def test_ends_the_wait(self, gateway: Gateway, behaviour: Behaviour) -> None:
-        error = polled(gateway, behaviour)
+    def test_slow_response_raises_timeout_error(
+        self, gateway: Gateway, behaviour: Behaviour
+    ) -> None:
+        error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidTimeoutError
         assert str(error) == "no whole answer from the gateway within 0.5 s"
 
-    def test_is_shared_by_the_addresses_of_a_host(
+    def test_deadline_is_shared_by_all_addresses_of_host(
         self, gateway: Gateway, configure: Configure, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         port = int(gateway.url.rpartition(":")[2])
         with ExitStack() as stack:
             for number in range(2, 8):
-                stack.enter_context(deaf_listener(f"127.0.0.{number}", port))
+                stack.enter_context(full_listener(f"127.0.0.{number}", port))
             resolve(monkeypatch, [f"127.0.0.{number}" for number in range(2, 8)])
             configure(BASE_URL=f"http://gateway.example:{port}")
             started_at = time.monotonic()
-            error = polled(gateway, reports("QUEUED"))
+            error = error_of(gateway, reports("QUEUED"))
             assert type(error) is OctovidTimeoutError
             assert time.monotonic() - started_at < 2, "six times 0.5 s would be 3"
 
             resolve(monkeypatch, ["127.0.0.2", "127.0.0.9", "127.0.0.1"])
             assert query_task("t").status == TaskStatus.QUEUED
 
-    def test_is_anew_for_every_question(self, gateway: Gateway) -> None:
+    def test_deadline_starts_anew_for_each_request(self, gateway: Gateway) -> None:
         for _ in range(2):
-            polled(gateway, never_responds())
+            error_of(gateway, never_responds())
             gateway.default = reports("QUEUED")
             query_task("t")
 
 
-class TestSizeLimit:
+class TestResponseSizeLimit:
     @pytest.fixture(autouse=True)
     def limit(self, configure: Configure, key: None) -> None:
         configure(MAX_RESPONSE_BYTES=100_000)
@@ -601,33 +605,35 @@ class TestSizeLimit:
         ],
         ids=["body", "unpacked", "endless", "error"],
     )
-    def test_ends_the_reading(self, gateway: Gateway, behaviour: Behaviour) -> None:
-        error = polled(gateway, behaviour)
+    def test_response_larger_than_limit_raises_response_error(
+        self, gateway: Gateway, behaviour: Behaviour
+    ) -> None:
+        error = error_of(gateway, behaviour)
 
         assert type(error) is OctovidResponseError
         assert str(error) == "the gateway's answer is larger than 100000 bytes"
 
-    def test_is_not_met_by_an_answer_that_fits(self, gateway: Gateway) -> None:
+    def test_response_as_large_as_limit_is_read(self, gateway: Gateway) -> None:
         body = json.dumps({"code": "success", "data": {"task_id": "t", "status": "QUEUED"}})
         gateway.default = responds(200, body.ljust(100_000))
 
         assert query_task("t").status == TaskStatus.QUEUED
 
 
-class TestSecrets:
+class TestErrorsWithoutSecrets:
     @pytest.mark.parametrize("name", ERRORS)
-    def test_stay_out_of_errors(self, gateway: Gateway, name: str) -> None:
-        error = polled(gateway, ERRORS[name][0])
+    def test_error_and_traceback_contain_no_key(self, gateway: Gateway, name: str) -> None:
+        error = error_of(gateway, ERRORS[name][0])
 
         for text in (str(error), repr(error), *traceback.format_exception(error)):
             assert KEY not in text
 
     @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
-    def test_that_the_gateway_repeats_stay_out_too(self, gateway: Gateway, status: int) -> None:
+    def test_secrets_repeated_by_gateway_are_redacted(self, gateway: Gateway, status: int) -> None:
         link = "https://cdn.example/v.mp4?X-Tos-Signature=5ec4e7"
         message = f"Bearer {KEY} may not\nsee {link}\x00" + "!" * 10_000
         body: dict[str, Any] = {"code": "bad", "message": message, "error": {"message": message}}
-        text = str(polled(gateway, responds(status, body)))
+        text = str(error_of(gateway, responds(status, body)))
 
         assert KEY not in text
         assert "5ec4e7" not in text
@@ -635,7 +641,7 @@ class TestSecrets:
         assert re.fullmatch(r"[^\n\x00]{1,500}", text), "one readable line"
 
 
-class TestVideo:
+class TestOpenVideo:
     """A link that only the key opens, to be streamed."""
 
     @pytest.fixture
@@ -643,7 +649,7 @@ class TestVideo:
         configure(TIMEOUT=0.5)
         return f"{gateway.url}/v1/videos/t/content"
 
-    def test_is_opened_with_the_key(self, gateway: Gateway, link: str) -> None:
+    def test_video_is_requested_with_key_and_range(self, gateway: Gateway, link: str) -> None:
         gateway.default = responds(206, b"mp4", Content_Type="video/mp4")
         with open_video(link, "bytes=0-2") as video:
             assert (video.status_code, video.content_length) == (206, 3)
@@ -663,7 +669,7 @@ class TestVideo:
         ],
         ids=["silence", "head", "headers", "interim_responses"],
     )
-    def test_whose_head_does_not_come_in_time_holds_nobody(
+    def test_slow_head_raises_timeout_error(
         self, gateway: Gateway, link: str, behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -685,7 +691,7 @@ class TestVideo:
         ],
         ids=["stalls", "body", "chunks", "chunk_size", "trailers", "no_length"],
     )
-    def test_whose_body_does_not_come_in_time_holds_nobody(
+    def test_slow_body_raises_timeout_error(
         self, gateway: Gateway, link: str, behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -695,7 +701,7 @@ class TestVideo:
 
         assert time.monotonic() - started_at < 5
 
-    def test_is_waited_for_while_it_comes_and_whatever_the_browser_does(
+    def test_steady_body_and_slow_reader_may_outlast_timeout(
         self, gateway: Gateway, link: str
     ) -> None:
         gateway.default = drips_blocks(b"m" * 8_192, times=12, pause=0.1)
@@ -707,7 +713,7 @@ class TestVideo:
 
         assert b"".join(pieces) == b"m" * 8_192 * 12
 
-    def test_is_read_by_whichever_thread(self, gateway: Gateway, link: str) -> None:
+    def test_deadline_holds_for_reads_by_several_threads(self, gateway: Gateway, link: str) -> None:
         gateway.default = drips(b"mp4" * 3_000, after=OK)
         with open_video(link) as video, ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b:
             pieces = video.iter_content(10_000)
@@ -729,14 +735,16 @@ class TestVideo:
             (b"", None),
         ],
     )
-    def test_says_its_length_only_where_that_can_be_passed_on(
+    def test_content_length_is_given_only_where_valid(
         self, gateway: Gateway, link: str, head: bytes, length: int | None
     ) -> None:
         gateway.default = sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\nmp4")
         with open_video(link) as video:
             assert video.content_length == length
 
-    def test_that_breaks_off_is_not_taken_for_whole(self, gateway: Gateway, link: str) -> None:
+    def test_interrupted_body_raises_connection_error_without_key(
+        self, gateway: Gateway, link: str
+    ) -> None:
         for behaviour in (breaks_off(), breaks_off_between_chunks(), resets(OK + b"mp4")):
             gateway.default = behaviour
             with open_video(link) as video, pytest.raises(OctovidConnectionError) as raised:
@@ -746,20 +754,22 @@ class TestVideo:
     @pytest.mark.parametrize(
         "url", ["https://cdn.example/v.mp4", "http://127.0.0.1:1/v.mp4", "https://127.0.0.1/v.mp4"]
     )
-    def test_that_is_elsewhere_does_not_get_the_key(self, link: str, url: str) -> None:
+    def test_link_outside_base_url_is_refused_without_sending_key(
+        self, link: str, url: str
+    ) -> None:
         with pytest.raises(OctovidBaseURLError, match="key is not sent there"):
             open_video(url)
 
 
-class TestFoundVideo:
-    """The documented fall-back: the gateway is asked for the first byte of the video."""
+class TestFindVideo:
+    """The documented fall-back: a request for the first byte of the video."""
 
     @pytest.fixture(autouse=True)
     def prefixed(self, gateway: Gateway, configure: Configure, key: None) -> None:
         configure(BASE_URL=gateway.url + "/prefix/", TIMEOUT=0.5)
 
     @pytest.mark.parametrize("status", [200, 206])
-    def test_is_one_byte_of_a_video_with_the_key(self, gateway: Gateway, status: int) -> None:
+    def test_first_byte_is_requested_with_key(self, gateway: Gateway, status: int) -> None:
         gateway.default = responds(status, b"\0", Content_Type="Video/MP4")
 
         assert find_video("a/b") == f"{gateway.url}/prefix/v1/videos/a%2Fb/content"
@@ -769,7 +779,7 @@ class TestFoundVideo:
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["range"] == "bytes=0-0"
 
-    def test_without_an_end_is_not_read_to_it(self, gateway: Gateway) -> None:
+    def test_endless_video_is_not_read_to_end(self, gateway: Gateway) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"
         gateway.default = repeats(head, b"mp4!")
 
@@ -789,7 +799,7 @@ class TestFoundVideo:
             *(responds(status, {"error": {"message": "no"}}) for status in (400, 401, 402, 403)),
         ],
     )
-    def test_is_none_where_anything_else_is_answered(
+    def test_response_without_video_gives_no_link(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -813,7 +823,7 @@ class TestFoundVideo:
             drips((), after=b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"),
         ],
     )
-    def test_that_the_gateway_cannot_tell_of_for_now_is_a_passing_error(
+    def test_temporary_fault_raises_transient_error(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -826,8 +836,8 @@ class TestFoundVideo:
         assert KEY not in str(raised.value)
 
 
-class TestProxy:
-    """What the environment names is asked instead, and has no more time than the gateway."""
+class TestProxyOfEnvironment:
+    """The proxy of the environment gets the request, and has no more time than the gateway."""
 
     @pytest.fixture(autouse=True)
     def proxied(
@@ -838,11 +848,11 @@ class TestProxy:
         monkeypatch.delenv("NO_PROXY", raising=False)
         configure(BASE_URL="http://gateway.example", TIMEOUT=0.5)
 
-    def test_is_asked_instead(self, gateway: Gateway) -> None:
+    def test_request_goes_to_proxy(self, gateway: Gateway) -> None:
         query_task("t")
 
         [request] = gateway.requests
         assert request.line == "GET http://gateway.example/v1/video/generations/t HTTP/1.1"
 
-    def test_has_no_more_time(self, gateway: Gateway) -> None:
-        assert type(polled(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError
+    def test_slow_proxy_raises_timeout_error(self, gateway: Gateway) -> None:
+        assert type(error_of(gateway, drips(b" " * 10_000, after=OK))) is OctovidTimeoutError

@@ -1,4 +1,4 @@
-"""The commands, as a person in a terminal meets them; the last part runs ``manage.py`` itself."""
+"""The commands, by their output; the last part runs ``manage.py`` itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONG_ID = "x" * 192
 
 
 def run(name: str, *arguments: str) -> str:
-    """The output of a command that goes well."""
+    """The output of a command that succeeds."""
     stdout = StringIO()
     call_command(name, *arguments, stdout=stdout, stderr=stdout)
     return stdout.getvalue()
@@ -54,26 +54,26 @@ def refusal(name: str, *arguments: str) -> str:
 
 
 @pytest.mark.django_db
-class TestTrack:
-    def test_says_what_it_tracks(self) -> None:
+class TestTrackCommand:
+    def test_new_ids_are_tracked_and_printed(self) -> None:
         assert run("octovid_track", "cgt-1", "cgt-2") == "cgt-1: tracked\ncgt-2: tracked\n"
         assert VideoTask.objects.due().count() == 2
 
-    def test_says_what_it_knows_already(self) -> None:
+    def test_known_id_is_printed_with_status(self) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="SUCCESS")
 
         assert run("octovid_track", "cgt-1") == "cgt-1: known, SUCCESS\n"
 
-    def test_stores_the_metadata_of_every_task(self) -> None:
+    def test_metadata_is_stored_on_every_task(self) -> None:
         run("octovid_track", "cgt-1", "cgt-2", "--metadata", '{"order": 7}')
 
         assert [task.metadata for task in VideoTask.objects.all()] == [{"order": 7}] * 2
 
-    def test_forgives_white_space_around_an_id(self) -> None:
+    def test_white_space_around_id_is_stripped(self) -> None:
         assert run("octovid_track", " cgt-1\n") == "cgt-1: tracked\n"
 
     @pytest.mark.parametrize("text", ['"cgt-1"', "cgt-1;", "\ufeffcgt-1", "\u201ccgt-1\u201d,"])
-    def test_strips_what_is_pasted_around_an_id(self, text: str) -> None:
+    def test_punctuation_around_id_is_stripped(self, text: str) -> None:
         assert run("octovid_track", text) == "cgt-1: tracked\n"
 
     @pytest.mark.parametrize(
@@ -90,36 +90,34 @@ class TestTrack:
         ],
         ids=["empty", "blank", "too long", "space", "line break", "comma", "n/a", "URL"],
     )
-    def test_refuses_what_is_no_id_and_tracks_none_of_the_others(
-        self, task_id: str, reason: str
-    ) -> None:
+    def test_invalid_id_is_refused_and_nothing_tracked(self, task_id: str, reason: str) -> None:
         assert reason in refusal("octovid_track", "cgt-1", task_id)
         assert not VideoTask.objects.exists()
 
     @pytest.mark.parametrize("metadata", ["order 7", "", "{", "{'order': 7}"])
-    def test_refuses_metadata_that_is_not_json(self, metadata: str) -> None:
+    def test_metadata_that_is_not_json_is_refused(self, metadata: str) -> None:
         text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
 
         assert text.startswith(f"--metadata {metadata!r} is not JSON")
         assert not VideoTask.objects.exists()
 
     @pytest.mark.parametrize("metadata", ["7", "null", "[1]", '"order"'])
-    def test_refuses_metadata_that_is_no_object(self, metadata: str) -> None:
+    def test_metadata_that_is_no_object_is_refused(self, metadata: str) -> None:
         text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
 
         assert text == f'--metadata {metadata!r} is not a JSON object like {{"order": 7}}'
         assert not VideoTask.objects.exists()
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-    def test_refuses_numbers_that_json_does_not_have(self, number: str) -> None:
+    def test_metadata_with_nan_or_infinity_is_refused(self, number: str) -> None:
         assert "JSON" in refusal("octovid_track", "cgt-1", "--metadata", f'{{"order": {number}}}')
 
-    def test_refuses_metadata_that_is_nested_without_end(self) -> None:
+    def test_deeply_nested_metadata_is_refused(self) -> None:
         metadata = '{"a":' * 100_000
 
         assert "is not JSON" in refusal("octovid_track", "cgt-1", "--metadata", metadata)
 
-    def test_refuses_to_work_without_a_key(self, configure: Callable[..., None]) -> None:
+    def test_missing_api_key_is_refused(self, configure: Callable[..., None]) -> None:
         configure(API_KEY="")
 
         assert 'OCTOVID["API_KEY"] is missing' in refusal("octovid_track", "cgt-1")
@@ -127,8 +125,8 @@ class TestTrack:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestRefresh:
-    def test_asks_about_what_is_due(self, sandbox: Sandbox) -> None:
+class TestRefreshCommand:
+    def test_due_tasks_are_polled(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=0))
         VideoTask.objects.track(sandbox.create(run_seconds=1000))
         VideoTask.objects.create(task_id="not-due", next_poll_at=None)
@@ -138,11 +136,11 @@ class TestRefresh:
         assert output == "asked about 2: 1 changed, 1 ended, 0 failed\n"
         assert VideoTask.objects.succeeded().count() == 1
 
-    def test_asks_about_nothing_when_nothing_is_due(self, sandbox: Sandbox) -> None:
+    def test_nothing_due_polls_nothing(self, sandbox: Sandbox) -> None:
         assert run("octovid_refresh") == "asked about 0: 0 changed, 0 ended, 0 failed\n"
         assert sandbox.query_count == 0
 
-    def test_asks_about_those_that_are_named_due_or_not(self, sandbox: Sandbox) -> None:
+    def test_only_named_task_is_polled_due_or_not(self, sandbox: Sandbox) -> None:
         named = VideoTask.objects.create(task_id=sandbox.create(run_seconds=0, outcome="FAILURE"))
         VideoTask.objects.track(sandbox.create(run_seconds=0))
 
@@ -156,19 +154,21 @@ class TestRefresh:
         ["never-seen", "", LONG_ID, "a b", "a\nb"],
         ids=["unknown", "empty", "too long", "space", "line break"],
     )
-    def test_refuses_a_task_that_is_not_tracked(self, sandbox: Sandbox, task_id: str) -> None:
+    def test_unknown_task_is_refused_and_nothing_polled(
+        self, sandbox: Sandbox, task_id: str
+    ) -> None:
         VideoTask.objects.track("cgt-1")
 
         refusal("octovid_refresh", "cgt-1", task_id)
 
         assert sandbox.query_count == 0
 
-    def test_tells_how_to_track_an_unknown_task(self) -> None:
+    def test_unknown_task_is_refused_with_hint_at_track_command(self) -> None:
         text = refusal("octovid_refresh", "never-seen")
 
         assert text == "not tracked: never-seen. “manage.py octovid_track never-seen” does."
 
-    def test_fails_when_the_gateway_does_not_know_a_task(self, sandbox: Sandbox) -> None:
+    def test_task_not_exist_fails_command(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("never-seen")
 
         text = refusal("octovid_refresh", "never-seen")
@@ -176,7 +176,7 @@ class TestRefresh:
         assert text.startswith("asking about 1 of 1 failed; never-seen: ")
         assert "task_not_exist" in text
 
-    def test_fails_when_nobody_is_at_the_gateways_address(
+    def test_refused_connection_fails_command(
         self, configure: Callable[..., None], closed_port: int
     ) -> None:
         configure(BASE_URL=f"http://127.0.0.1:{closed_port}")
@@ -188,7 +188,7 @@ class TestRefresh:
         assert "refused" in text
 
     @pytest.mark.parametrize("named", [(), ("cgt-1",)], ids=["due", "named"])
-    def test_fails_when_the_key_is_wrong(
+    def test_401_for_wrong_key_fails_command_without_printing_key(
         self, sandbox: Sandbox, configure: Callable[..., None], named: tuple[str, ...]
     ) -> None:
         configure(API_KEY="not-the-key")
@@ -200,7 +200,7 @@ class TestRefresh:
         assert 'Check OCTOVID["API_KEY"]' in text
         assert "not-the-key" not in text
 
-    def test_fails_while_the_gateway_is_paused(self, sandbox: Sandbox) -> None:
+    def test_paused_account_fails_command_without_polling(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track("cgt-1")
         pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
 
@@ -208,7 +208,7 @@ class TestRefresh:
         assert sandbox.query_count == 0
 
     @pytest.mark.parametrize("arguments", [(), ("cgt-1",), ("--watch",)], ids=" ".join)
-    def test_refuses_to_work_without_a_key(
+    def test_missing_api_key_is_refused(
         self, configure: Callable[..., None], arguments: tuple[str, ...]
     ) -> None:
         configure(API_KEY="")
@@ -218,17 +218,17 @@ class TestRefresh:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestWatch:
+class TestRefreshWatchCommand:
     @pytest.fixture(autouse=True)
     def ctrl_c_after_a_while(self) -> Iterator[None]:
-        """What never ends fails a test, and does not hang all of them."""
+        """A watch that never stops fails its test, and does not hang the run."""
         timer = threading.Timer(30, _thread.interrupt_main)
         timer.start()
         yield
         timer.cancel()
         timer.join()
 
-    def test_goes_on_until_every_task_has_ended(
+    def test_watch_prints_changes_until_every_task_completes(
         self, sandbox: Sandbox, configure: Callable[..., None]
     ) -> None:
         configure(POLL_INTERVAL=1)
@@ -244,9 +244,9 @@ class TestWatch:
         assert any(
             line.startswith(failing) and line.endswith("FAILURE  too dark") for line in lines
         )
-        assert len(lines) == len(set(lines)), "a line is written when something has changed"
+        assert len(lines) == len(set(lines)), "a line is printed only for a change"
 
-    def test_shows_those_that_are_named(self, sandbox: Sandbox) -> None:
+    def test_watch_of_named_task_shows_no_other(self, sandbox: Sandbox) -> None:
         named = VideoTask.objects.track(sandbox.create(run_seconds=0))
         other = VideoTask.objects.track(sandbox.create(run_seconds=1000))
 
@@ -255,20 +255,22 @@ class TestWatch:
         assert f"{named.task_id}  100 %  SUCCESS" in output
         assert other.task_id not in output
 
-    def test_shows_a_task_that_has_ended_already(self, sandbox: Sandbox) -> None:
+    def test_watch_of_completed_task_shows_its_status(self, sandbox: Sandbox) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="FAILURE", fail_reason="too dark")
 
         output = run("octovid_refresh", "--watch", "cgt-1")
 
         assert output.startswith("cgt-1    0 %  FAILURE  too dark")
 
-    def test_asks_about_a_lost_task_that_is_named(self, sandbox: Sandbox) -> None:
+    def test_watch_of_lost_task_polls_and_recovers_it(self, sandbox: Sandbox) -> None:
         task_id = sandbox.create(run_seconds=0)
         VideoTask.objects.create(task_id=task_id, status="LOST")
 
         assert run("octovid_refresh", "--watch", task_id) == f"{task_id}  100 %  SUCCESS\n"
 
-    def test_says_why_nothing_moves_and_goes_on_after_it(self, sandbox: Sandbox) -> None:
+    def test_watch_during_pause_shows_reason_and_continues_afterwards(
+        self, sandbox: Sandbox
+    ) -> None:
         task = VideoTask.objects.track(sandbox.create(run_seconds=0))
         error = OctovidRateLimitError("slow down", retry_after=timedelta(seconds=2))
         pause(gateway_state(), error)
@@ -279,12 +281,12 @@ class TestWatch:
             f"{task.task_id}  100 %  SUCCESS",
         ]
 
-    def test_ends_at_once_when_there_is_nothing_to_watch(self, sandbox: Sandbox) -> None:
+    def test_watch_without_active_task_stops_at_once(self, sandbox: Sandbox) -> None:
         assert run("octovid_refresh", "--watch") == "no task is active\n"
 
 
 @pytest.mark.django_db
-class TestStatus:
+class TestStatusCommand:
     @pytest.fixture(autouse=True)
     def healthy_site(self) -> Iterator[None]:
         Schedule.objects.all().delete()
@@ -293,14 +295,14 @@ class TestStatus:
             yield
 
     def failing(self, *arguments: str) -> str:
-        """The output of a status that ends with exit code 1."""
+        """The output of a status that exits with code 1."""
         stdout = StringIO()
         with pytest.raises(SystemExit) as caught:
             call_command("octovid_status", *arguments, stdout=stdout)
         assert caught.value.code == 1
         return stdout.getvalue()
 
-    def test_of_an_empty_site(self) -> None:
+    def test_empty_site_is_reported_as_well(self) -> None:
         assert run("octovid_status").splitlines() == [
             "tasks: none",
             "undelivered ends: 0",
@@ -310,7 +312,7 @@ class TestStatus:
             "all is well",
         ]
 
-    def test_counts_the_tasks(self) -> None:
+    def test_tasks_and_undelivered_completions_are_counted(self) -> None:
         for number, status in enumerate(["QUEUED", "QUEUED", "SUCCESS"]):
             VideoTask.objects.create(task_id=f"cgt-{number}", status=status)
         VideoTask.objects.filter(status="SUCCESS").update(completed_at=NOW, next_delivery_at=NOW)
@@ -319,7 +321,7 @@ class TestStatus:
 
         assert lines[:2] == ["tasks: 2 QUEUED, 1 SUCCESS", "undelivered ends: 1"]
 
-    def test_tells_the_times_of_the_gateway(self) -> None:
+    def test_last_run_and_last_response_are_printed(self) -> None:
         state = gateway_state()
         state.last_run_at = state.last_response_at = NOW
         state.save()
@@ -331,7 +333,7 @@ class TestStatus:
             "last response at: 2026-04-12 16:35:00",
         ]
 
-    def test_fails_when_something_is_wrong(self) -> None:
+    def test_problems_are_printed_with_exit_code_1(self) -> None:
         Schedule.objects.all().delete()
         VideoTask.objects.create(task_id="cgt-1", next_poll_at=NOW - timedelta(minutes=3))
 
@@ -341,7 +343,9 @@ class TestStatus:
         assert lines[-1].startswith("! 1 task is overdue")
         assert "all is well" not in lines
 
-    def test_fails_without_a_key_but_tells_the_rest(self, configure: Callable[..., None]) -> None:
+    def test_missing_api_key_is_reported_beside_counts(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(API_KEY="")
 
         lines = self.failing().splitlines()
@@ -349,7 +353,7 @@ class TestStatus:
         assert lines[0] == "tasks: none"
         assert lines[-1].startswith('! OCTOVID["API_KEY"] is missing')
 
-    def test_as_json_is_for_programs(self) -> None:
+    def test_json_contains_counts_times_and_problems(self) -> None:
         VideoTask.objects.create(task_id="cgt-1", status="QUEUED")
         state = gateway_state()
         state.last_run_at = NOW
@@ -364,7 +368,7 @@ class TestStatus:
             "problems": [],
         }
 
-    def test_as_json_tells_problems_by_their_code(self) -> None:
+    def test_json_lists_problems_by_code(self) -> None:
         pause(gateway_state(), OctovidRateLimitError("the gateway answered 429"))
 
         report = json.loads(self.failing("--json"))
@@ -376,7 +380,7 @@ class TestStatus:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and nobody else can take for now."""
+    """A port on which nothing listens, and that no other process can take for now."""
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -426,8 +430,10 @@ def manage(migrated_database: Path, tmp_path: Path) -> Manage:
     return Manage(database)
 
 
-class TestInTheTerminal:
-    def test_a_task_goes_from_tracked_to_its_end(self, manage: Manage, sandbox: Sandbox) -> None:
+class TestCommandsInTerminal:
+    def test_track_refresh_and_status_follow_task_to_completion(
+        self, manage: Manage, sandbox: Sandbox
+    ) -> None:
         gateway = {"OCTOVID_BASE_URL": sandbox.url}
         task_id = sandbox.create(run_seconds=0)
 
@@ -441,7 +447,7 @@ class TestInTheTerminal:
         assert json.loads(status.stdout)["tasks"] == {"SUCCESS": 1}
         assert (status.returncode, status.stderr) == (0, "")
 
-    def test_watching_writes_plain_lines_where_there_is_no_terminal(
+    def test_watch_without_terminal_prints_plain_lines(
         self, manage: Manage, sandbox: Sandbox
     ) -> None:
         task_id = sandbox.create(run_seconds=1)
@@ -458,7 +464,7 @@ class TestInTheTerminal:
         os.name != "posix" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         reason="Ctrl-C cannot be pressed here",
     )
-    def test_ctrl_c_ends_watching_in_peace(self, manage: Manage, closed_port: int) -> None:
+    def test_ctrl_c_stops_watch_with_exit_code_0(self, manage: Manage, closed_port: int) -> None:
         manage("octovid_track", "cgt-1")
         environment = {
             **os.environ,
@@ -485,13 +491,13 @@ class TestInTheTerminal:
         assert stdout.splitlines()[-1] == "stopped watching; the tasks go on"
         assert (watching.returncode, stderr) == (0, "")
 
-    def test_a_status_with_problems_is_exit_code_1_and_no_error(self, manage: Manage) -> None:
+    def test_status_with_problems_has_exit_code_1_and_empty_stderr(self, manage: Manage) -> None:
         status = manage("octovid_status", OCTOVID_API_KEY="")
 
         assert (status.returncode, status.stderr) == (1, "")
         assert '! OCTOVID["API_KEY"] is missing' in status.stdout
 
-    def test_a_status_without_a_database_names_it_and_nobody_else(
+    def test_status_without_database_reports_database_only(
         self, manage: Manage, tmp_path: Path
     ) -> None:
         status = manage("octovid_status", DATABASE_URL=f"sqlite:///{tmp_path}/gone/db.sqlite3")
@@ -511,20 +517,20 @@ class TestInTheTerminal:
         ],
         ids=["unknown task", "empty id", "long id", "id with space", "no JSON", "no object"],
     )
-    def test_bad_input_is_one_line_and_exit_code_1(
+    def test_invalid_input_prints_one_line_with_exit_code_1(
         self, manage: Manage, arguments: list[str], reason: str
     ) -> None:
         assert reason in one_error_line(manage(*arguments))
 
     @pytest.mark.parametrize("arguments", [["octovid_track", "cgt-1"], ["octovid_refresh"]])
-    def test_no_api_key_is_one_line_and_exit_code_1(
+    def test_missing_api_key_prints_one_line_with_exit_code_1(
         self, manage: Manage, arguments: list[str]
     ) -> None:
         line = one_error_line(manage(*arguments, OCTOVID_API_KEY=""))
 
         assert 'OCTOVID["API_KEY"] is missing' in line
 
-    def test_a_gateway_that_is_not_there_is_one_line_and_exit_code_1(
+    def test_refused_connection_prints_one_line_with_exit_code_1(
         self, manage: Manage, closed_port: int
     ) -> None:
         manage("octovid_track", "cgt-1")
@@ -533,7 +539,7 @@ class TestInTheTerminal:
 
         assert "cgt-1: no answer from the gateway" in one_error_line(result)
 
-    def test_a_wrong_key_is_exit_code_1_without_the_key(
+    def test_wrong_key_has_exit_code_1_without_printing_key(
         self, manage: Manage, sandbox: Sandbox
     ) -> None:
         manage("octovid_track", "cgt-1")
@@ -552,7 +558,7 @@ class TestInTheTerminal:
         [["octovid_track", "cgt-1"], ["octovid_refresh"], ["octovid_status"]],
         ids=lambda arguments: arguments[0],
     )
-    def test_a_database_that_was_not_migrated_is_one_line_and_exit_code_1(
+    def test_unmigrated_database_prints_one_line_with_exit_code_1(
         self, tmp_path: Path, arguments: list[str]
     ) -> None:
         result = Manage(tmp_path / "empty.sqlite3")(*arguments)
@@ -568,7 +574,7 @@ class TestInTheTerminal:
         ],
         ids=" ".join,
     )
-    def test_wrong_arguments_are_exit_code_2_with_the_usage(
+    def test_wrong_arguments_print_usage_with_exit_code_2(
         self, manage: Manage, arguments: list[str]
     ) -> None:
         result = manage(*arguments)
@@ -586,7 +592,7 @@ class TestInTheTerminal:
             ("octovid_sandbox", ["--port PORT", "--api-key API_KEY"]),
         ],
     )
-    def test_help_mentions_the_arguments(
+    def test_help_mentions_arguments(
         self, tmp_path: Path, command: str, mentioned: list[str]
     ) -> None:
         result = Manage(tmp_path / "none.sqlite3")(command, "--help", COLUMNS="200")
@@ -596,7 +602,7 @@ class TestInTheTerminal:
 
 
 def one_error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The only line on stderr of a command that has ended with exit code 1."""
+    """The only line on stderr of a command that has exited with code 1."""
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("CommandError: ")
@@ -607,7 +613,7 @@ HOSTILE = "no\x1b[2J\x1b]0;title\x07\x9b31m\u202ecats\nall is well\rx"
 
 
 @pytest.mark.django_db
-class TestHostileTexts:
+class TestHostileTextsInTerminal:
     """What a gateway, a receiver or an operator wrote, on its way to a terminal."""
 
     @pytest.fixture(autouse=True)
@@ -643,7 +649,7 @@ class TestHostileTexts:
         ],
         ids=" ".join,
     )
-    def test_print_nothing_that_a_terminal_obeys(self, command: tuple[str, ...]) -> None:
+    def test_control_characters_are_never_printed(self, command: tuple[str, ...]) -> None:
         printed = StringIO()
         try:
             call_command(*command, stdout=printed, stderr=printed)
@@ -656,7 +662,9 @@ class TestHostileTexts:
         assert "all is well" not in [line.strip() for line in text.splitlines()]
 
     @pytest.mark.parametrize("arguments", [("octovid_status",), ("octovid_refresh", "cgt-2")])
-    def test_forge_no_line(self, arguments: tuple[str, ...], gateway: Gateway) -> None:
+    def test_line_break_in_text_forges_no_line(
+        self, arguments: tuple[str, ...], gateway: Gateway
+    ) -> None:
         forged = "no cats\nall is well"
         in_an_hour = datetime.now(timezone.utc) + timedelta(hours=1)
         GatewayState.objects.update(pause_reason=forged, paused_until=in_an_hour)
@@ -672,7 +680,7 @@ class TestHostileTexts:
         assert "no cats all is well" in text
         assert "all is well" not in text.splitlines()
 
-    def test_in_a_command_error_are_one_printable_line(self) -> None:
+    def test_command_error_is_one_printable_line(self) -> None:
         class Refusing(OctovidCommand):
             def handle(self, **options: object) -> None:
                 self.stderr.write(HOSTILE)
@@ -686,7 +694,7 @@ class TestHostileTexts:
         assert str(raised.value).isprintable()
         assert printed.getvalue().rstrip("\n").isprintable()
 
-    def test_of_a_database_are_not_reachable_from_the_error(self) -> None:
+    def test_database_error_is_redacted_and_has_no_cause(self) -> None:
         class Refused(OctovidCommand):
             def handle(self, **options: object) -> None:
                 raise DataError("Failing row contains (https://cdn.example/v?sig=5ec4e7)")

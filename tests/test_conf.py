@@ -1,4 +1,4 @@
-"""``OCTOVID``, as the code reads it: live, typed, and with words to help where it is wrong."""
+"""``OCTOVID``, as the code reads it: live, validated, and with advice where it is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from octovid_django.exceptions import OctovidError, OctovidSettingsError
 SECRET = "sk-a-very-secret-key"
 
 DEFAULTS = {
-    "API_KEY": "",  # stands for none: the key is required
+    "API_KEY": "",  # empty, as if missing: the key is required
     "BASE_URL": "https://octopusx.ai",
     "TIMEOUT": 10,
     "MAX_RESPONSE_BYTES": 33_554_432,
@@ -63,24 +63,24 @@ WRONG = [
 ]
 
 
-def test_the_keys_and_their_defaults_are_those_that_are_documented() -> None:
+def test_setting_names_and_defaults_are_the_documented_ones() -> None:
     assert {name: setting.default for name, setting in SETTINGS.items()} == DEFAULTS
 
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"API_KEY"}))
 @override_settings(OCTOVID={})
-def test_a_key_that_the_site_leaves_out_has_its_default(name: str) -> None:
+def test_omitted_setting_has_its_default(name: str) -> None:
     assert getattr(octovid_settings, name) == DEFAULTS[name]
 
 
-def test_a_site_without_the_dict_has_all_the_defaults(settings: Any) -> None:
+def test_missing_octovid_gives_all_defaults(settings: Any) -> None:
     del settings.OCTOVID
 
     assert configured() == {}
     assert octovid_settings.BASE_URL == "https://octopusx.ai"
 
 
-def test_every_read_is_live() -> None:
+def test_changed_setting_is_read_at_once() -> None:
     for seconds in (3, 4):
         with override_settings(OCTOVID={"TIMEOUT": seconds}):
             assert octovid_settings.TIMEOUT == seconds
@@ -102,7 +102,7 @@ def test_every_read_is_live() -> None:
         ("CLUSTER", None),
     ],
 )
-def test_a_right_value_is_read_as_it_was_written(
+def test_valid_value_is_read_unchanged(
     configure: Callable[..., None], name: str, value: Any
 ) -> None:
     configure(**{name: value})
@@ -112,7 +112,7 @@ def test_a_right_value_is_read_as_it_was_written(
 
 
 @pytest.mark.parametrize(("name", "value", "wanted"), WRONG)
-def test_a_wrong_value_raises_what_names_the_key_and_says_what_to_write(
+def test_wrong_value_raises_settings_error_with_advice_and_without_key(
     configure: Callable[..., None], name: str, value: Any, wanted: str
 ) -> None:
     configure(**{name: value})
@@ -127,7 +127,7 @@ def test_a_wrong_value_raises_what_names_the_key_and_says_what_to_write(
 
 
 @pytest.mark.parametrize(("name", "value"), [("TIMEOUT", 0), ("CONCURRENCY", 0), ("BATCH_SIZE", 0)])
-def test_a_zero_is_called_wrong_and_not_missing(
+def test_zero_is_reported_as_wrong_and_not_missing(
     configure: Callable[..., None], name: str, value: Any
 ) -> None:
     configure(**{name: value})
@@ -137,7 +137,7 @@ def test_a_zero_is_called_wrong_and_not_missing(
 
 
 @pytest.mark.parametrize("given", [{}, {"API_KEY": ""}, {"API_KEY": None}])
-def test_a_key_that_is_not_there_is_called_missing(given: dict[str, Any]) -> None:
+def test_missing_api_key_fails_validation(given: dict[str, Any]) -> None:
     with (
         override_settings(OCTOVID=given),
         pytest.raises(OctovidSettingsError, match=r'^OCTOVID\["API_KEY"\] is missing'),
@@ -146,9 +146,7 @@ def test_a_key_that_is_not_there_is_called_missing(given: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_validating_raises_whichever_setting_is_wrong(
-    configure: Callable[..., None], name: str
-) -> None:
+def test_validate_raises_for_each_wrong_setting(configure: Callable[..., None], name: str) -> None:
     configure(**{name: object()})
 
     with pytest.raises(OctovidSettingsError, match=name):
@@ -156,7 +154,7 @@ def test_validating_raises_whichever_setting_is_wrong(
 
 
 @pytest.mark.parametrize("value", [None, "sk-key", ["API_KEY"], 7])
-def test_what_is_no_dict_is_said_to_be_none(value: object) -> None:
+def test_octovid_that_is_no_dict_raises_error_without_key(value: object) -> None:
     with (
         override_settings(OCTOVID=value),
         pytest.raises(OctovidError, match=r'write OCTOVID = \{"API_KEY": "…"\}') as caught,
@@ -178,5 +176,5 @@ def test_what_is_no_dict_is_said_to_be_none(value: object) -> None:
         (7, None),
     ],
 )
-def test_the_nearest_known_key_is_found(written: object, meant: str | None) -> None:
+def test_nearest_setting_name_is_suggested(written: object, meant: str | None) -> None:
     assert nearest_name(written) == meant

@@ -1,4 +1,4 @@
-"""What CI installs is pinned, with no address of a registry."""
+"""The versions that CI installs are pinned, without naming a registry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEEDED = {"pip", "setuptools", "wheel"}
     not os.environ.get("PIP_CONSTRAINT", "").startswith(str(NEWEST.parent)),
     reason="these packages were not installed under our constraints, as CI's are",
 )
-def test_every_installed_package_under_constraints_has_its_pinned_version() -> None:
+def test_installed_packages_have_pinned_versions() -> None:
     pins = {
         requirement.name: requirement.specifier
         for line in Path(os.environ["PIP_CONSTRAINT"]).read_text().splitlines()[1:]
@@ -40,7 +40,7 @@ def test_every_installed_package_under_constraints_has_its_pinned_version() -> N
 
 
 @pytest.mark.parametrize("path", [NEWEST, LOWEST])
-def test_constraints_are_pins_and_nothing_else(path: Path) -> None:
+def test_constraints_contain_only_exact_pins(path: Path) -> None:
     header, *lines = path.read_text().splitlines()
 
     assert header.startswith("#")
@@ -76,29 +76,29 @@ SKIPPED = {"name": "rich", "skip_reason": "Dependency not found on PyPI and coul
 
 
 class TestAudit:
-    """Reports as pip-audit and npm print them: what was not audited must not look clean."""
+    """Reports as pip-audit and npm print them; what was not audited must not look clean."""
 
-    def test_clean_report_is_clean(self) -> None:
+    def test_clean_report_has_exit_code_0(self) -> None:
         audit = of_pip_audit(["django==6.1.3"], {"dependencies": [CLEAN], "fixes": []})
 
         assert str(audit) == "1 of 1 packages audited\n  no known vulnerability"
         assert exit_code(audit, shown=audit) == 0
 
     @pytest.mark.parametrize("report", [{}, {"dependencies": [SKIPPED], "fixes": []}])
-    def test_report_of_skipped_packages_only_is_nothing_audited(self, report: dict) -> None:
+    def test_report_with_skipped_packages_only_is_not_audited(self, report: dict) -> None:
         audit = of_pip_audit(["rich==15.0.0"], report)
 
         assert str(audit).startswith("NOTHING AUDITED")
         assert exit_code(audit, shown=audit) == NOT_AUDITED
 
-    def test_report_with_a_skipped_package_is_incomplete(self) -> None:
+    def test_report_with_skipped_package_is_incomplete(self) -> None:
         pins = ["django==6.1.3", "rich==15.0.0"]
         audit = of_pip_audit(pins, {"dependencies": [CLEAN, SKIPPED], "fixes": []})
 
         assert "NOT AUDITED: 1" in str(audit)
         assert exit_code(audit, shown=audit) == NOT_AUDITED
 
-    def test_vulnerability_fails_unless_it_is_in_the_lowest_versions(self) -> None:
+    def test_vulnerability_fails_audit_unless_in_lowest_versions(self) -> None:
         clean = of_pip_audit(["django==6.1.3"], {"dependencies": [CLEAN]})
         found = of_pip_audit(["requests==2.32.2"], {"dependencies": [VULNERABLE]})
 
@@ -106,7 +106,7 @@ class TestAudit:
         assert exit_code(found, Audit(total=1, audited=0), shown=clean) == FOUND
         assert exit_code(clean, shown=found) == 0
 
-    def test_npm_error_is_nothing_audited(self) -> None:
+    def test_npm_error_is_not_audited(self) -> None:
         audit = of_npm(1, {"message": "405 Method Not Allowed", "error": {"summary": ""}})
 
         assert exit_code(audit, shown=audit) == NOT_AUDITED

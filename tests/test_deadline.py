@@ -1,4 +1,4 @@
-"""Connections that hold nobody, take no head without end, and let nobody log what they ask for."""
+"""Connections with a deadline and a bounded head, and logs without secret parts of links."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def key(configure: Callable[..., None]) -> None:
     configure(API_KEY=KEY, TIMEOUT=5)
 
 
-class TestHead:
+class TestResponseHead:
     @pytest.mark.parametrize(
         "behaviour",
         [
@@ -46,7 +46,7 @@ class TestHead:
         ],
         ids=["line", "many_lines", "long_lines", "interim", "long_interim", "status_line"],
     )
-    def test_that_is_too_large_is_refused_at_once(
+    def test_too_large_head_is_refused_at_once(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -59,7 +59,7 @@ class TestHead:
                 poll()
             assert time.monotonic() - started_at < 4
 
-    def test_that_is_large_is_read(self, gateway: Gateway) -> None:
+    def test_large_head_is_read_and_connection_reused(self, gateway: Gateway) -> None:
         line = b"Content-Security-Policy: " + b"a" * 1_000 + b"\r\n"
         body = b'{"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}'
         length = b"Content-Length: %d\r\n\r\n" % len(body)
@@ -70,7 +70,7 @@ class TestHead:
             assert query_task("t").status == "QUEUED"
         assert {request.connection for request in gateway.requests} == {1}
 
-    def test_of_a_proxy_is_bounded_too(
+    def test_endless_head_of_proxy_is_refused_at_once(
         self, gateway: Gateway, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         configure(BASE_URL="https://gateway.example", TIMEOUT=2)
@@ -84,8 +84,8 @@ class TestHead:
         assert time.monotonic() - started_at < 1.5
 
 
-class TestPaced:
-    """With a clock of its own: reading takes as long as the test says."""
+class TestPacedReading:
+    """With a clock of its own: reading takes as long as the test sets."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -96,7 +96,7 @@ class TestPaced:
     def read(
         self, clock: list[float], sizes: Iterator[int], seconds: float
     ) -> tuple[Callable[[], bytes], list[float]]:
-        """Pieces that take so long each, and when each wait would end at the latest."""
+        """Pieces that take so long each, and the longest wait allowed for each."""
         limits: list[float] = []
 
         def read() -> bytes:
@@ -106,20 +106,20 @@ class TestPaced:
 
         return read, limits
 
-    def test_waits_at_most_so_long_for_each(self, clock: list[float]) -> None:
+    def test_large_pieces_have_full_time_each(self, clock: list[float]) -> None:
         read, limits = self.read(clock, iter([LOWEST_RATE * 100, LOWEST_RATE * 100, 0]), 1)
         assert len(list(paced(read, 10))) == 2
 
         assert limits == pytest.approx([10, 10, 10])
 
-    def test_waits_at_most_so_long_for_all_where_little_comes(self, clock: list[float]) -> None:
+    def test_small_pieces_share_time_and_raise_timeout(self, clock: list[float]) -> None:
         read, limits = self.read(clock, repeat(1), 1)
         with pytest.raises(TimeoutError):
             list(paced(read, 10))
 
-        assert len(limits) == 11, "a byte is worth a moment"
+        assert len(limits) == 11, "a byte gains next to no time"
 
-    def test_does_not_measure_what_is_done_with_them(self, clock: list[float]) -> None:
+    def test_time_between_reads_is_not_counted(self, clock: list[float]) -> None:
         read, limits = self.read(clock, iter([1] * 5 + [0]), 1)
         for _ in paced(read, 10):
             clock[0] += 1_000
@@ -127,7 +127,7 @@ class TestPaced:
         assert limits == pytest.approx([10, 9, 8, 7, 6, 5], abs=0.01)
 
 
-class TestLogs:
+class TestLogsOfRequests:
     LINK = "/v1/videos/t0ken-in-the-path/content?X-Signature=5ec4e7;key=5ec4e8"
 
     @pytest.fixture(params=["directly", "by_a_proxy"])
@@ -156,7 +156,7 @@ class TestLogs:
         ],
         ids=["video", "redirect", "no_header", "nameless_header", "reset"],
     )
-    def test_of_no_logger_show_what_is_secret_of_a_link(
+    def test_logs_contain_no_secret_part_of_link(
         self, gateway: Gateway, base_url: str, logged: Callable[[], str], behaviour: Behaviour
     ) -> None:
         gateway.default = behaviour
@@ -166,10 +166,10 @@ class TestLogs:
         except OctovidConnectionError as error:
             print(error)
 
-        said = logged()
-        assert "urllib3.connectionpool" in said
+        log = logged()
+        assert "urllib3.connectionpool" in log
         for secret in ("t0ken", "5ec4e7", "5ec4e8", KEY):
-            assert secret not in said
+            assert secret not in log
         target = gateway.requests[0].line.split(" ")[1]
         assert target == base_url.removeprefix(gateway.url) + self.LINK
 
@@ -185,7 +185,7 @@ class TestLogs:
             [caplog.text, str([vars(record) for record in records]), *capfd.readouterr()]
         )
 
-    def test_of_the_sites_own_requests_are_as_they_were(
+    def test_logs_of_other_requests_are_unchanged(
         self, gateway: Gateway, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
@@ -196,7 +196,7 @@ class TestLogs:
         assert "/of-the-site?a=b" in caplog.text
 
 
-def test_deadline_in_one_context_ends_no_other_request(gateway: Gateway) -> None:
+def test_deadline_does_not_affect_request_outside_of_it(gateway: Gateway) -> None:
     session = requests.Session()
     session.mount("http://", DeadlineAdapter())
     with running_gateway() as other, session:
@@ -205,14 +205,14 @@ def test_deadline_in_one_context_ends_no_other_request(gateway: Gateway) -> None
         assert session.get(other.url, timeout=5).status_code == 200
 
 
-def test_deadline_in_a_longer_one_is_the_shorter() -> None:
+def test_deadline_within_longer_deadline_shortens_it() -> None:
     with deadline(100):
         with deadline(1):
             assert (_seconds_left() or 0) <= 1
         assert (_seconds_left() or 0) > 1
 
 
-def test_deadline_in_a_shorter_one_does_not_prolong_it() -> None:
+def test_deadline_within_shorter_deadline_does_not_extend_it() -> None:
     with deadline(0.01):
         time.sleep(0.02)
         with deadline(100), pytest.raises(TimeoutError):

@@ -1,3 +1,5 @@
+"""The outbox: completions are delivered from their rows, with leases, retries and backoff."""
+
 from __future__ import annotations
 
 import sys
@@ -29,7 +31,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 
 def completed_task(status: str = "SUCCESS", **values: Any) -> VideoTask:
-    """A task whose end has just been written, and not been delivered."""
+    """A task whose completion was just recorded, and not delivered."""
     number = VideoTask.objects.count()
     defaults = {"task_id": f"t{number}", "completed_at": NOW, "next_delivery_at": NOW}
     return VideoTask.objects.create(**{**defaults, "status": status, **values})
@@ -51,7 +53,7 @@ def raising() -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.usefixtures("clock")
-class TestOneEnd:
+class TestOutboxDelivery:
     @pytest.mark.parametrize(
         ("status", "signals"),
         [
@@ -60,7 +62,7 @@ class TestOneEnd:
             ("LOST", ["video_failed", "video_completed"]),
         ],
     )
-    def test_sends_the_signal_of_its_outcome_and_then_completed(
+    def test_outcome_signal_is_sent_before_video_completed(
         self, received: Received, status: str, signals: list[str]
     ) -> None:
         task = completed_task(status)
@@ -72,13 +74,13 @@ class TestOneEnd:
         task.refresh_from_db()
         assert (task.delivered_at, task.next_delivery_at) == (NOW, None)
 
-    def test_is_delivered_once_however_often_it_is_asked_for(self, received: Received) -> None:
+    def test_deliver_is_idempotent(self, received: Received) -> None:
         task = completed_task()
 
         assert [deliver(task.pk), deliver(task.pk)] == [True, False]
         assert len(received) == 2
 
-    def test_is_not_delivered_by_two_at_once(self, received: Received) -> None:
+    def test_lease_prevents_concurrent_delivery(self, received: Received) -> None:
         task = completed_task()
 
         def retry_delivery(**_: Any) -> None:
@@ -91,13 +93,13 @@ class TestOneEnd:
             video_succeeded.disconnect(retry_delivery)
         assert len(received) == 2
 
-    def test_of_a_task_that_has_not_ended_is_not_sent(self, received: Received) -> None:
+    def test_active_task_is_not_delivered(self, received: Received) -> None:
         task = VideoTask.objects.track("running")
 
         assert not deliver(task.pk)
         assert not received
 
-    def test_of_a_deleted_task_is_nobodys(self, received: Received) -> None:
+    def test_deleted_task_is_not_delivered(self, received: Received) -> None:
         task = completed_task()
         pk = task.pk
         task.delete()
@@ -105,7 +107,7 @@ class TestOneEnd:
         assert not deliver(pk)
         assert not received
 
-    def test_may_be_of_a_task_that_a_receiver_deletes(self) -> None:
+    def test_receiver_may_delete_task(self) -> None:
         task = completed_task()
 
         def delete(task: VideoTask, **_: Any) -> None:
@@ -119,10 +121,10 @@ class TestOneEnd:
         assert not VideoTask.objects.exists()
 
 
-class TestReceiverThatSavesStaleValues:
+class TestReceiverThatSavesStaleTask:
     @pytest.fixture(autouse=True)
-    def keeper(self, clock: time_machine.Coordinates) -> Iterator[None]:
-        """A receiver that saves the task as it was read before it ended."""
+    def stale_receiver(self, clock: time_machine.Coordinates) -> Iterator[None]:
+        """A receiver that saves the task as it was read before it completed."""
         VideoTask.objects.track("t0")
         stale = VideoTask.objects.get()
 
@@ -134,14 +136,14 @@ class TestReceiverThatSavesStaleValues:
         yield
         video_succeeded.disconnect(keep)
 
-    def end(self) -> VideoTask:
+    def complete(self) -> VideoTask:
         VideoTask.objects.update(
             status="SUCCESS", next_poll_at=None, completed_at=NOW, next_delivery_at=NOW
         )
         return VideoTask.objects.get()
 
-    def test_gets_the_end_once(self, received: Received) -> None:
-        task = self.end()
+    def test_completion_is_delivered_once(self, received: Received) -> None:
+        task = self.complete()
 
         assert deliver(task.pk)
         assert not deliver(task.pk)
@@ -151,10 +153,10 @@ class TestReceiverThatSavesStaleValues:
         assert (task.status, task.delivered_at) == ("SUCCESS", NOW)
         assert task.metadata == {"shelf": 3}
 
-    def test_counts_attempts_and_is_given_up_like_any(
+    def test_failing_delivery_is_abandoned_after_last_attempt(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
-        task = self.end()
+        task = self.complete()
         for _ in range(MAX_ATTEMPTS):
             assert not deliver(task.pk)
             task.refresh_from_db()
@@ -164,8 +166,8 @@ class TestReceiverThatSavesStaleValues:
         assert list(VideoTask.objects.abandoned()) == [task]
 
 
-class TestReceiverThatRaises:
-    def test_stops_no_other(
+class TestReceiverErrors:
+    def test_error_of_one_receiver_does_not_stop_others(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         def first(**_: Any) -> None:
@@ -178,7 +180,7 @@ class TestReceiverThatRaises:
             video_succeeded.disconnect(first)
         assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
 
-    def test_is_told_on_the_row_in_one_line(
+    def test_error_is_stored_redacted_in_one_line(
         self, clock: time_machine.Coordinates, raising: Any
     ) -> None:
         raising.error = RuntimeError("no shelf\nleft for https://cdn.example/v.mp4?sig=secret")
@@ -191,7 +193,7 @@ class TestReceiverThatRaises:
         )
         assert task.delivered_at is None
 
-    def test_is_called_again_with_growing_pauses_and_then_given_up(
+    def test_delivery_is_retried_with_backoff_until_abandoned(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         task = completed_task()
@@ -210,7 +212,7 @@ class TestReceiverThatRaises:
         assert list(VideoTask.objects.abandoned()) == [task]
         assert not deliver(task.pk)
 
-    def test_that_recovers_gets_the_end_with_its_attempt(
+    def test_retry_after_error_is_delivered_with_attempt_number(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         task = completed_task()
@@ -224,7 +226,9 @@ class TestReceiverThatRaises:
         assert received[-1] == ("video_completed", {"task": task, "attempt": 2})
         assert (task.delivery_error, task.next_delivery_at) == ("", None)
 
-    def test_may_be_an_object(self, clock: time_machine.Coordinates, received: Received) -> None:
+    def test_error_of_receiver_without_name_is_stored(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
         task = completed_task()
 
         def call(**_: Any) -> None:
@@ -240,7 +244,7 @@ class TestReceiverThatRaises:
         assert task.delivery_error.startswith("a receiver: ValueError: invalid literal")
         assert received[-1][0] == "video_completed"
 
-    def test_may_leave_its_worker(
+    def test_system_exit_of_receiver_is_stored_and_retried(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         raising.error = SystemExit("timeout")
@@ -259,7 +263,7 @@ class TestReceiverThatRaises:
             (TimeoutException("no time left"), []),
         ],
     )
-    def test_that_leaves_its_worker_stops_the_next_signal_only_when_time_is_up(
+    def test_system_exit_stops_next_signal_only_on_timeout_of_worker(
         self,
         clock: time_machine.Coordinates,
         received: Received,
@@ -283,20 +287,20 @@ class TestReceiverThatRaises:
 
 class TestKilledWorker:
     def killed(self, task: VideoTask) -> None:
-        """Deliver in a worker that does not live to record what came of it."""
+        """Deliver in a worker that is killed before it records the result."""
 
-        def die(**_: Any) -> None:
+        def be_killed(**_: Any) -> None:
             raise KeyboardInterrupt
 
-        video_succeeded.connect(die)
+        video_succeeded.connect(be_killed)
         try:
             with pytest.raises(KeyboardInterrupt):
                 deliver(task.pk)
         finally:
-            video_succeeded.disconnect(die)
+            video_succeeded.disconnect(be_killed)
         task.refresh_from_db()
 
-    def test_leaves_an_end_that_falls_due_again(
+    def test_delivery_is_retried_after_lease_of_killed_worker(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         task = completed_task()
@@ -308,7 +312,7 @@ class TestKilledWorker:
 
         assert received[-1][1]["attempt"] == 2
 
-    def test_is_told_on_the_row_from_the_next_attempt_on(
+    def test_killed_worker_is_stored_as_error_from_next_attempt_on(
         self, clock: time_machine.Coordinates
     ) -> None:
         task = completed_task()
@@ -322,7 +326,7 @@ class TestKilledWorker:
         task.refresh_from_db()
         assert task.delivery_error == ""
 
-    def test_is_given_up_after_as_many_attempts_as_any(
+    def test_delivery_is_abandoned_after_max_attempts_of_killed_workers(
         self, clock: time_machine.Coordinates
     ) -> None:
         task = completed_task()
@@ -337,8 +341,8 @@ class TestKilledWorker:
         assert list(VideoTask.objects.abandoned()) == [task]
 
 
-class TestAgain:
-    def test_begins_a_new_row_of_attempts(
+class TestResend:
+    def test_resend_of_abandoned_delivery_gets_new_attempts(
         self, clock: time_machine.Coordinates, raising: Any, received: Received
     ) -> None:
         task = completed_task(
@@ -355,7 +359,7 @@ class TestAgain:
         task.refresh_from_db()
         assert list(VideoTask.objects.abandoned()) == [task]
 
-    def test_of_what_is_on_its_way_is_done_once(
+    def test_resend_during_delivery_delivers_once(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         task = completed_task(delivery_attempts=1, delivered_at=NOW, next_delivery_at=None)
@@ -377,7 +381,7 @@ class TestAgain:
         assert task.delivered_at
         assert task.delivery_attempts == 2
 
-    def test_leaves_what_has_not_ended(self, clock: time_machine.Coordinates) -> None:
+    def test_resend_of_active_task_does_nothing(self, clock: time_machine.Coordinates) -> None:
         task = VideoTask.objects.create(task_id="running")
 
         assert resend([task.pk]) == 0
@@ -385,14 +389,14 @@ class TestAgain:
         assert task.next_delivery_at is None
 
 
-class TestWaiting:
+class TestDeliveriesOfPollingRun:
     def run(self, deliveries: Deliveries, seconds: float = 10) -> None:
         deliveries.run(time.monotonic() + seconds)
 
-    def offers(self) -> list[tuple[str, tuple[int, ...]]]:
+    def queued(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(message["func"], message["args"]) for message in take_messages()]
 
-    def test_for_a_worker_for_a_few_seconds_is_ended_by_the_tick(
+    def test_tick_delivers_after_worker_grace_period(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         completed_task()
@@ -406,9 +410,9 @@ class TestWaiting:
 
         assert len(received) == 2
         assert deliveries.next_at() is None
-        assert self.offers() == [], "a worker was woken when the end was seen"
+        assert self.queued() == [], "a worker was woken when the completion was recorded"
 
-    def test_again_after_a_failure_is_offered_to_a_worker_first(
+    def test_retry_is_offered_to_worker_before_tick_delivers(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         task = completed_task(delivery_attempts=1, next_delivery_at=NOW - timedelta(minutes=1))
@@ -416,14 +420,14 @@ class TestWaiting:
 
         self.run(deliveries)
         self.run(deliveries)
-        assert self.offers() == [("octovid_django.tasks.deliver_completion", (task.pk,))]
+        assert self.queued() == [("octovid_django.tasks.deliver_completion", (task.pk,))]
         assert not received
         clock.shift(3)
         self.run(deliveries)
 
         assert [arguments["attempt"] for _, arguments in received] == [2, 2]
 
-    def test_since_a_host_whose_clock_is_ahead_saw_it_is_ended_seconds_later(
+    def test_completion_recorded_by_host_with_fast_clock_is_delivered_seconds_later(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         task = completed_task(next_delivery_at=NOW + timedelta(seconds=5), completed_at=NOW)
@@ -434,7 +438,7 @@ class TestWaiting:
 
         assert [arguments["attempt"] for _, arguments in received] == [1, 1]
 
-    def test_starts_nothing_when_its_time_is_over(
+    def test_tick_without_time_left_delivers_nothing(
         self, clock: time_machine.Coordinates, received: Received
     ) -> None:
         completed_task(next_delivery_at=NOW - timedelta(minutes=1))
@@ -442,7 +446,9 @@ class TestWaiting:
         self.run(Deliveries(), 0)
         assert not received
 
-    def test_goes_oldest_first(self, clock: time_machine.Coordinates, received: Received) -> None:
+    def test_oldest_due_delivery_goes_first(
+        self, clock: time_machine.Coordinates, received: Received
+    ) -> None:
         younger = completed_task(next_delivery_at=NOW - timedelta(minutes=1))
         older = completed_task(next_delivery_at=NOW - timedelta(minutes=2))
 
@@ -450,7 +456,7 @@ class TestWaiting:
         assert [arguments["task"] for _, arguments in received[::2]] == [older, younger]
 
 
-def test_failed_has_no_part_in_success(received: Received) -> None:
+def test_succeeded_task_does_not_send_video_failed(received: Received) -> None:
     def never(**_: Any) -> None:
         sys.exit("video_failed was sent for a success")
 

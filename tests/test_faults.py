@@ -1,7 +1,7 @@
-"""A batch of which one row, or every row, meets a fault of the gateway, really on the socket.
+"""A batch of which one task, or every task, meets a fault of the gateway on a real socket.
 
-What one question ends with stands in ``test_client``. Here is what becomes of the batch: the other
-rows never notice, the row says what happened, and recovery needs no hand.
+The error of one request is in ``test_client``. Here is what becomes of the batch: the other tasks
+are refreshed, the task stores its error, and all of them recover by themselves.
 """
 
 from __future__ import annotations
@@ -48,49 +48,49 @@ NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 KEY = "sk-0123456789abcdef"
 SIGNATURE = "5ec4e7"
 ECHO = f"no\x00 \ud83c \x1b[31mBearer {KEY}\nhttps://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
-"""What no gateway should say, and no database, log or terminal take as it is."""
+"""What no gateway should send, and no database, log or terminal take as it is."""
 HTML = f"<html><body><h1>{ECHO}</h1></body></html>".encode("utf-8", "surrogatepass")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 IDS = ("t0", "t1", "t2", "t3")
 
 
-THE_ROWS_UNTIL_A_SECOND = {"403", "404", "404_html"}
+OF_THE_ACCOUNT_IF_REPEATED = {"403", "404", "404_html"}
 
 
 def new_api_error(message: str = ECHO) -> dict[str, Any]:
     return {"error": {"message": message, "type": "new_api_error", "code": ""}}
 
 
-THE_ROWS: dict[str, tuple[Behaviour, str]] = {
-    "reset_before_the_answer": (resets(), "Connection reset by peer"),
-    "reset_amid_the_answer": (resets(OK + b'{"code":'), "Connection reset by peer"),
-    "closed_before_the_answer": (sends(b""), "no answer from the gateway"),
+TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
+    "reset_before_response": (resets(), "Connection reset by peer"),
+    "reset_within_response": (resets(OK + b'{"code":'), "Connection reset by peer"),
+    "closed_before_response": (sends(b""), "no answer from the gateway"),
     "half_a_body": (breaks_off(), "the answer broke off"),
     "half_a_chunk": (breaks_off_between_chunks(), "the answer broke off"),
     "half_a_head": (sends(b"HTTP/1.1 200 OK\r\nContent-"), "the gateway's answer is not JSON"),
     "silence": (never_responds(), "no whole answer from the gateway within 0.5 s"),
-    "silence_amid_the_answer": (drips((), after=OK + b'{"code":'), "no whole answer"),
-    "byte_by_byte": (drips(b" " * 10_000, after=OK), "no whole answer"),
-    "a_head_byte_by_byte": (drips(OK * 100), "no whole answer"),
-    "body_without_end": (never_stops(), "larger than 100000 bytes"),
-    "headers_without_end": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no answer"),
-    "a_header_without_end": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no answer"),
-    "interim_answers_without_end": (
+    "silence_within_response": (drips((), after=OK + b'{"code":'), "no whole answer"),
+    "body_byte_by_byte": (drips(b" " * 10_000, after=OK), "no whole answer"),
+    "head_byte_by_byte": (drips(OK * 100), "no whole answer"),
+    "endless_body": (never_stops(), "larger than 100000 bytes"),
+    "endless_headers": (repeats(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"), "no answer"),
+    "endless_header": (repeats(b"HTTP/1.1 200 OK\r\nX-A: ", b"1" * 100), "no answer"),
+    "endless_interim_responses": (
         repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         "no answer from the gateway",
     ),
-    "a_gigabyte_in_gzip": (unpacks_to_a_gigabyte(), "larger than 100000 bytes"),
+    "gzip_of_a_gigabyte": (unpacks_to_a_gigabyte(), "larger than 100000 bytes"),
     "gzip_in_gzip": (responds_packed(50_000, times=2), "packed in a way that nobody asked for"),
-    "packed_in_an_unknown_way": (
+    "unknown_encoding": (
         responds(200, b"(", Content_Encoding="zstd"),
         "packed in a way that nobody asked for",
     ),
-    "not_the_packing_it_says": (
+    "not_the_declared_encoding": (
         responds(200, HTML, Content_Encoding="gzip"),
         "the answer cannot be unpacked",
     ),
     "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no answer from the gateway"),
-    "html_without_its_type": (responds(200, HTML), "the gateway's answer is not JSON"),
+    "html_without_content_type": (responds(200, HTML), "the gateway's answer is not JSON"),
     "403": (responds(403, new_api_error()), "answered 403 Forbidden: no"),
     "404": (responds(404, new_api_error()), "answered 404 Not Found: no"),
     "404_html": (responds(404, HTML, Content_Type="text/html"), "answered 404 Not Found."),
@@ -109,13 +109,13 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
     "number_of_a_million_digits": (responds(200, b'{"code": ' + b"9" * 90_000 + b"}"), "not JSON"),
     "array": (responds(200, [ECHO]), "the gateway answered with a JSON array, not an object"),
     "string": (responds(200, json.dumps(ECHO)), "a JSON string, not an object"),
-    "json-null": (responds(200, "null"), "a JSON null, not an object"),
+    "json_null": (responds(200, "null"), "a JSON null, not an object"),
     "no_task": (responds(200, {}), "the gateway answered with no task: without a reason"),
-    "an_error_that_is_ok": (
+    "error_with_200": (
         responds(200, {"code": "bad", "message": ECHO}),
         "with the error bad: no",
     ),
-    "an_error_in_its_code": (responds(200, {"code": ECHO, "message": ""}), "with the error no"),
+    "error_in_code_with_200": (responds(200, {"code": ECHO, "message": ""}), "with the error no"),
     "unknown_task": (
         responds(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
         "the gateway does not know this task (task_not_exist)",
@@ -129,15 +129,15 @@ THE_ROWS: dict[str, tuple[Behaviour, str]] = {
         f"{status}_html": (responds(status, HTML, Content_Type="text/html"), f"answered {status} ")
         for status in (502, 503, 504, *range(520, 525))
     },
-    "an_unheard_of_status": (responds(999, HTML), "answered 999 "),
+    "unknown_http_status": (responds(999, HTML), "answered 999 "),
     "redirect": (
         responds(302, Location=f"https://{KEY}.example/?key={KEY}"),
         "pointing at https://***.example. It was not followed",
     ),
 }
-"""Faults by which a row is asked again later: what the gateway does, and what the row then says."""
+"""Errors of a task, and transient ones: what the gateway does, and the error that is stored."""
 
-EVERYONES: dict[str, tuple[Behaviour, str, int]] = {
+ACCOUNT_ERRORS: dict[str, tuple[Behaviour, str, int]] = {
     "401": (responds(401, new_api_error()), "answered 401 Unauthorized: no", 15),
     "402": (responds(402, new_api_error()), "answered 402 Payment Required: no", 15),
     "page": (responds(200, HTML, Content_Type="text/html"), "answered 200 with a page", 15),
@@ -150,15 +150,15 @@ EVERYONES: dict[str, tuple[Behaviour, str, int]] = {
     "404": (responds(404, new_api_error("Invalid URL")), "answered 404 Not Found: Invalid URL", 15),
     "429": (responds(429, new_api_error()), "answered 429 Too Many Requests: no", 15),
     "429_empty": (responds(429), "answered 429 Too Many Requests", 15),
-    "429_for_so_long": (responds(429, Retry_After="77"), "answered 429", 77),
-    "429_until_then": (
+    "429_retry_after_seconds": (responds(429, Retry_After="77"), "answered 429", 77),
+    "429_retry_after_date": (
         responds(429, Retry_After="Sun, 12 Apr 2026 16:36:00 GMT"),
         "answered 429",
         60,
     ),
-    "429_in_nonsense": (responds(429, Retry_After="soon"), "answered 429", 15),
+    "429_retry_after_invalid": (responds(429, Retry_After="soon"), "answered 429", 15),
 }
-"""The account's trouble: what the gateway does, the pause's reason and its seconds."""
+"""Errors of the account: what the gateway does, the pause's reason and its seconds."""
 
 BIG = 2**70
 TOLERATED: dict[str, Behaviour] = {
@@ -186,7 +186,7 @@ TOLERATED: dict[str, Behaviour] = {
         data={ECHO: ECHO, "status": ECHO, "resolution": ECHO, "ratio": "\U0001f3ac" * 100},
     ),
 }
-"""Oddities that are no fault of the task: the row is refreshed all the same."""
+"""Odd values that are no error: the task is refreshed all the same."""
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +197,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture(autouse=True)
 def batch(gateway: Gateway, configure: Callable[..., None]) -> Gateway:
-    """Tasks that are due at once, one after the other; all is well with them, for now."""
+    """Tasks that are due, one after the other, and of which none has an error yet."""
     configure(API_KEY=KEY, TIMEOUT=0.5, MAX_RESPONSE_BYTES=100_000)
     gateway.default = reports("IN_PROGRESS", progress="50%")
     for number, task_id in enumerate(IDS):
@@ -214,18 +214,18 @@ def tasks(*task_ids: str) -> list[VideoTask]:
 
 
 def assert_refreshed(*task_ids: str) -> None:
-    """As if nothing had been."""
+    """Polled without an error."""
     for task in tasks(*task_ids):
         assert (task.status, task.progress) == ("IN_PROGRESS", 50)
         assert (task.error_count, task.last_error) == (0, "")
         assert task.next_poll_at == NOW + timedelta(seconds=15)
 
 
-def assert_marked(said: str, *task_ids: str) -> None:
-    """Untouched but for the error, and due again soon."""
+def assert_error_stored(message: str, *task_ids: str) -> None:
+    """Unchanged but for the error, and due again soon."""
     for task in tasks(*task_ids):
         assert (task.status, task.progress, task.error_count) == ("NOT_START", 0, 1)
-        assert said in task.last_error
+        assert message in task.last_error
         assert_readable(task.last_error)
         assert task.next_poll_at is not None
         assert NOW < task.next_poll_at <= NOW + timedelta(seconds=18)
@@ -241,7 +241,7 @@ def assert_readable(text: str) -> None:
 
 
 def assert_all_complete(gateway: Gateway, clock: time_machine.Coordinates, *, after: int) -> None:
-    """The gateway recovers, and so does every row by the next looks alone."""
+    """The gateway recovers, and so does every task by the next polls alone."""
     gateway.default = success()
     gateway.behaviours.clear()
     clock.shift(after)
@@ -255,37 +255,37 @@ def assert_all_complete(gateway: Gateway, clock: time_machine.Coordinates, *, af
         assert (task.error_count, task.last_error) == (0, "")
 
 
-@pytest.mark.parametrize("name", THE_ROWS)
-class TestTheRowsTrouble:
-    def test_is_no_other_rows(
+@pytest.mark.parametrize("name", TASK_ERRORS)
+class TestTaskAndTransientErrors:
+    def test_error_of_one_task_leaves_others_refreshed(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
     ) -> None:
-        gateway.behaviours["t1"], said = THE_ROWS[name]
+        gateway.behaviours["t1"], message = TASK_ERRORS[name]
 
         assert refresh_due() == RefreshSummary(polled=4, changed=3, failed=1)
 
         assert_refreshed("t0", "t2", "t3")
-        assert_marked(said, "t1")
+        assert_error_stored(message, "t1")
         assert gateway_state().pause_count == 0
         assert_all_complete(gateway, clock, after=20)
 
-    def test_may_be_that_of_every_row(
+    def test_error_of_every_task_does_not_pause_account(
         self, gateway: Gateway, clock: time_machine.Coordinates, name: str
     ) -> None:
-        if name in THE_ROWS_UNTIL_A_SECOND:
-            pytest.skip("that is the account's")
-        gateway.default, said = THE_ROWS[name]
+        if name in OF_THE_ACCOUNT_IF_REPEATED:
+            pytest.skip("of several tasks this is an error of the account")
+        gateway.default, message = TASK_ERRORS[name]
 
         assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
-        assert_marked(said)
+        assert_error_stored(message)
         assert gateway_state().pause_count == 0
         assert_all_complete(gateway, clock, after=20)
 
 
-@pytest.mark.parametrize("name", EVERYONES)
-class TestEveryonesTrouble:
-    def test_pauses_all_and_marks_who_met_it(
+@pytest.mark.parametrize("name", ACCOUNT_ERRORS)
+class TestAccountErrors:
+    def test_account_error_of_one_task_pauses_polling_and_is_stored_on_it(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -293,15 +293,15 @@ class TestEveryonesTrouble:
         name: str,
     ) -> None:
         configure(CONCURRENCY=1)
-        gateway.behaviours["t1"], reason, seconds = EVERYONES[name]
+        gateway.behaviours["t1"], reason, seconds = ACCOUNT_ERRORS[name]
 
         assert refresh_due() == RefreshSummary(polled=2, changed=1, failed=1)
 
-        assert gateway.polled == ["t0", "t1"], "the rest of the batch is not asked about"
+        assert gateway.polled == ["t0", "t1"], "the rest of the batch is not polled"
         assert_refreshed("t0")
         for task in tasks("t2", "t3"):
             assert (task.status, task.error_count, task.last_error) == ("NOT_START", 0, "")
-        assert_marked(reason, "t1")
+        assert_error_stored(reason, "t1")
         state = gateway_state()
         assert state.paused_until == NOW + timedelta(seconds=seconds)
         assert reason in state.pause_reason
@@ -311,7 +311,7 @@ class TestEveryonesTrouble:
         assert refresh_due() == RefreshSummary()
         assert_all_complete(gateway, clock, after=2)
 
-    def test_is_met_once_when_it_is_that_of_every_row(
+    def test_account_error_of_every_task_is_met_by_first_request_only(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -319,7 +319,7 @@ class TestEveryonesTrouble:
         name: str,
     ) -> None:
         configure(CONCURRENCY=1)
-        gateway.default, _, seconds = EVERYONES[name]
+        gateway.default, _, seconds = ACCOUNT_ERRORS[name]
 
         assert refresh_due() == RefreshSummary(polled=1, failed=1)
 
@@ -330,7 +330,7 @@ class TestEveryonesTrouble:
 
 
 @pytest.mark.parametrize("name", TOLERATED)
-def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) -> None:
+def test_odd_values_are_tolerated_and_stored_safely(gateway: Gateway, name: str) -> None:
     gateway.behaviours["t1"] = TOLERATED[name]
 
     assert refresh_due() == RefreshSummary(polled=4, changed=4)
@@ -340,7 +340,7 @@ def test_what_is_odd_but_no_fault_is_stored_safely(gateway: Gateway, name: str) 
     assert KEY not in str(vars(odd))
 
 
-def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
+def test_refused_connections_are_stored_on_every_task_without_pause(
     gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -349,24 +349,26 @@ def test_a_gateway_that_refuses_connections_marks_every_row_and_pauses_none(
 
     assert refresh_due() == RefreshSummary(polled=4, failed=4)
 
-    assert_marked("no answer from the gateway: Connection refused")
+    assert_error_stored("no answer from the gateway: Connection refused")
     configure(BASE_URL=gateway.url)
     assert_all_complete(gateway, clock, after=20)
 
 
-def test_every_fault_at_once(gateway: Gateway, clock: time_machine.Coordinates) -> None:
-    names = THE_ROWS.keys() - {"404_html"}  # the second 404, which would be the account's
-    gateway.behaviours |= {name: THE_ROWS[name][0] for name in names}
+def test_every_fault_in_one_batch_leaves_other_tasks_refreshed(
+    gateway: Gateway, clock: time_machine.Coordinates
+) -> None:
+    names = TASK_ERRORS.keys() - {"404_html"}  # a second 404 would be an error of the account
+    gateway.behaviours |= {name: TASK_ERRORS[name][0] for name in names}
     for name in names:
         VideoTask.objects.track(name)
 
     assert refresh_due().failed == len(names)
 
     assert_refreshed(*IDS)
-    assert_marked("", *names)
+    assert_error_stored("", *names)
 
 
-def test_a_redirect_is_not_followed_by_any_row(gateway: Gateway) -> None:
+def test_redirects_are_not_followed(gateway: Gateway) -> None:
     with running_gateway() as other:
         for status, task_id in zip((301, 302, 307, 308), IDS, strict=True):
             gateway.behaviours[task_id] = responds(status, Location=other.url)
@@ -423,11 +425,13 @@ WORST_ACCEPTED = {
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux measures it")
-class TestMemory:
+class TestMemoryBounds:
     """The most that a process of its own holds while it polls."""
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
-    def test_of_one_response_is_bounded(self, gateway: Gateway, name: str) -> None:
+    def test_memory_of_largest_accepted_response_is_bounded(
+        self, gateway: Gateway, name: str
+    ) -> None:
         gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url)
 
@@ -435,7 +439,9 @@ class TestMemory:
         assert cost.megabytes < 32
 
     @pytest.mark.parametrize("name", WORST_ACCEPTED)
-    def test_of_32_responses_at_once_is_bounded(self, gateway: Gateway, name: str) -> None:
+    def test_memory_of_32_concurrent_responses_is_bounded(
+        self, gateway: Gateway, name: str
+    ) -> None:
         gateway.behaviours["attack"] = responds(200, WORST_ACCEPTED[name], Content_Encoding="gzip")
         cost = measure(gateway.url, 32)
 
@@ -462,7 +468,7 @@ class TestMemory:
             *("empty_gzip", "interim_responses"),
         ],
     )
-    def test_of_a_refused_response_is_bounded_and_so_is_its_time(
+    def test_memory_and_time_of_refused_response_are_bounded(
         self, gateway: Gateway, behaviour: Behaviour
     ) -> None:
         gateway.behaviours["attack"] = behaviour

@@ -1,4 +1,4 @@
-"""Outages and other incidents, lived through with a real gateway: what is said, and when."""
+"""Outages and other incidents, with a gateway on a socket: what is reported, and when."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture(autouse=True)
 def site(gateway: Gateway, clock: time_machine.Coordinates) -> list[VideoTask]:
-    """Three tasks that are well, and a worker that has just begun."""
+    """Three tasks without errors, and a polling run that has just started."""
     ensure_schedule(using="default")
     record_run()
     return [VideoTask.objects.track(f"t{number}") for number in range(3)]
@@ -64,7 +64,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class TestOutage:
-    def test_refused_connections_are_told_within_a_minute_and_logged_once(
+    def test_refused_connections_are_reported_within_a_minute_and_logged_once(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -81,7 +81,7 @@ class TestOutage:
         assert "Check BASE_URL and the network" in message
 
         work(clock, 12 * 60)
-        assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are blamed"
+        assert list(found_problems()) == ["unreachable"], "neither cluster nor tasks are reported"
         assert "no response for 13 min: Connection refused" in found_problems()["unreachable"]
         (line,) = lines(caplog)
         assert line.startswith("ERROR An outage (account default), no response since 16:35")
@@ -93,7 +93,7 @@ class TestOutage:
             "INFO The outage is over (account default): the gateway responds again"
         ]
 
-    def test_503_is_told_with_the_status(
+    def test_503_of_every_task_is_reported_with_status(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         gateway.default = UNAVAILABLE
@@ -101,7 +101,7 @@ class TestOutage:
 
         assert "no response for 5 min: 503 Service Unavailable." in found_problems()["unreachable"]
 
-    def test_one_row_that_gets_502_is_none(
+    def test_502_of_one_task_is_no_outage(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
     ) -> None:
         gateway.behaviours["t0"] = responds(502)
@@ -110,7 +110,7 @@ class TestOutage:
         assert found_problems() == {}
         assert lines(caplog) == []
 
-    def test_single_failure_is_none(
+    def test_single_failed_polling_run_is_no_outage(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         gateway.default = UNAVAILABLE
@@ -119,7 +119,7 @@ class TestOutage:
 
         assert found_problems() == {}
 
-    def test_is_logged_by_one_worker_only(
+    def test_outage_is_logged_by_one_worker_only(
         self, gateway: Gateway, clock: time_machine.Coordinates, caplog: pytest.LogCaptureFixture
     ) -> None:
         gateway.default = UNAVAILABLE
@@ -131,8 +131,8 @@ class TestOutage:
         assert len(lines(caplog)) == 1
 
 
-class TestPause:
-    def test_of_yesterday_does_not_hide_the_outage_of_today(
+class TestAccountPause:
+    def test_past_pause_does_not_hide_outage(
         self, gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
     ) -> None:
         gateway.default = responds(404, {"error": {"message": "Invalid URL (GET /v1)"}})
@@ -144,7 +144,7 @@ class TestPause:
         assert list(found_problems()) == ["unreachable"]
         assert "404" not in str(found_problems())
 
-    def test_whose_time_is_long_over_is_history(
+    def test_expired_pause_is_not_reported(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         gateway.default = WRONG_KEY
@@ -154,7 +154,7 @@ class TestPause:
         assert list(found_problems()) == ["overdue"]
 
     @pytest.mark.parametrize("change", [{"API_KEY": "another-key"}, {"BASE_URL": "{}/"}])
-    def test_ends_at_once_when_key_or_base_url_changes(
+    def test_changed_key_or_base_url_resumes_polling_at_once(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -176,7 +176,7 @@ class TestPause:
             "INFO Polling resumes (account default): its key or BASE_URL was changed"
         )
 
-    def test_fingerprint_tells_neither_key_nor_address(self, gateway: Gateway) -> None:
+    def test_fingerprint_contains_neither_key_nor_base_url(self, gateway: Gateway) -> None:
         gateway.default = WRONG_KEY
         refresh_due()
 
@@ -184,7 +184,7 @@ class TestPause:
         assert len(fingerprint) == 32
         assert "sandbox" not in fingerprint
 
-    def test_by_429_says_what_to_do_and_when_to_the_second(self, gateway: Gateway) -> None:
+    def test_429_pause_is_reported_with_advice_and_end_time(self, gateway: Gateway) -> None:
         gateway.default = TOO_MANY
         refresh_due()
 
@@ -194,8 +194,8 @@ class TestPause:
         for word in ("POLL_INTERVAL", "CONCURRENCY", "quota"):
             assert word in message
 
-    @pytest.mark.parametrize("outcome", [reports("QUEUED"), WRONG_KEY], ids=["well", "401"])
-    def test_is_neither_ended_nor_prolonged_by_hand(
+    @pytest.mark.parametrize("outcome", [reports("QUEUED"), WRONG_KEY], ids=["success", "401"])
+    def test_refresh_by_hand_neither_resumes_nor_extends_pause(
         self, gateway: Gateway, site: list[VideoTask], outcome: Any
     ) -> None:
         gateway.default = TOO_MANY
@@ -208,7 +208,7 @@ class TestPause:
         after = GatewayState.objects.values("paused_until", "pause_count", "pause_reason").get()
         assert after == before
 
-    def test_finished_tasks_that_the_gateway_forgot_raise_no_alarm_by_hand(
+    def test_refresh_by_hand_of_finished_tasks_with_404_reports_no_problem(
         self, gateway: Gateway, site: list[VideoTask]
     ) -> None:
         VideoTask.objects.update(status="SUCCESS", next_poll_at=None)
@@ -219,8 +219,8 @@ class TestPause:
         assert found_problems() == {}
 
 
-class TestErrors:
-    def test_of_most_tasks_are_told(
+class TestTaskErrors:
+    def test_errors_of_most_tasks_are_reported(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         gateway.behaviours |= {"t0": NOT_JSON, "t1": NOT_JSON}
@@ -230,7 +230,7 @@ class TestErrors:
         assert message.startswith("Most tasks meet errors, 2 of 3. t")
         assert "is not JSON" in message
 
-    def test_of_one_task_of_three_are_its_own(
+    def test_403_of_one_task_of_three_is_not_reported(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         gateway.behaviours["t0"] = responds(403)
@@ -239,7 +239,7 @@ class TestErrors:
         assert found_problems() == {}
 
 
-class TestStuck:
+class TestStuckTasks:
     def complete(self, seconds: float) -> None:
         for number in range(5):
             VideoTask.objects.create(
@@ -251,7 +251,7 @@ class TestStuck:
                 delivered_at=NOW,
             )
 
-    def test_task_is_told_by_what_others_take(
+    def test_task_far_slower_than_others_is_reported_as_stuck(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         self.complete(16)
@@ -266,7 +266,7 @@ class TestStuck:
             "take no more than 16 s. Look at it at the gateway."
         }
 
-    def test_task_of_slow_channels_is_none(
+    def test_task_as_slow_as_others_is_not_stuck(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         self.complete(600)
@@ -274,7 +274,7 @@ class TestStuck:
 
         assert found_problems() == {}
 
-    def test_task_without_any_completion_is_told_after_an_hour(
+    def test_unchanged_task_without_other_completions_is_stuck_after_an_hour(
         self, gateway: Gateway, clock: time_machine.Coordinates, configure: Callable[..., None]
     ) -> None:
         configure(POLL_INTERVAL=60)
@@ -284,7 +284,7 @@ class TestStuck:
 
         assert found_problems()["stuck"].startswith("3 tasks have not changed for long, one is t")
 
-    def test_task_that_an_outage_kept_from_polling_is_none(
+    def test_task_that_could_not_be_polled_in_outage_is_not_stuck(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         self.complete(16)

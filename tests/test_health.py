@@ -1,4 +1,4 @@
-"""What is wrong, in a stable word for programs and a line for people."""
+"""The problems of a site: a stable code for programs, and a line for people."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture(autouse=True)
 def healthy_site(clock: time_machine.Coordinates) -> None:
-    """One schedule, and tasks in every stage that is as it should be."""
+    """One schedule, and tasks in every stage that is no problem."""
     Schedule.objects.all().delete()
     ensure_schedule(using="default")
     record_run()
     create("running", next_poll_at=NOW + timedelta(seconds=15))
     create("a-little-late", next_poll_at=LATE + timedelta(minutes=1))
     create("no-longer-polled")
-    completed_task("just-ended", next_delivery_at=NOW)
+    completed_task("just-completed", next_delivery_at=NOW)
     completed_task("delivered", delivered_at=NOW)
 
 
@@ -66,29 +66,29 @@ def the_only_one(code: str) -> str:
     return problem.message
 
 
-def test_nothing_is_wrong_where_all_is_well() -> None:
+def test_healthy_site_has_no_problems() -> None:
     assert problems() == []
 
 
-class TestSettings:
-    def test_a_missing_key_is_one(self, configure: Callable[..., None]) -> None:
+class TestSettingsProblem:
+    def test_missing_api_key_is_reported(self, configure: Callable[..., None]) -> None:
         configure(API_KEY="")
 
         assert the_only_one("settings").startswith('OCTOVID["API_KEY"] is missing: it must be')
 
-    def test_a_wrong_value_is_one(self, configure: Callable[..., None]) -> None:
+    def test_wrong_value_is_reported(self, configure: Callable[..., None]) -> None:
         configure(TIMEOUT="x")
 
         assert 'OCTOVID["TIMEOUT"] is wrong' in the_only_one("settings")
 
-    def test_the_key_itself_is_not_told(self, configure: Callable[..., None]) -> None:
+    def test_message_contains_no_key(self, configure: Callable[..., None]) -> None:
         configure(API_KEY="sk-secret\n")
 
         assert "sk-secret" not in the_only_one("settings")
 
 
-class TestSchedule:
-    def test_that_is_not_there_is_one(self) -> None:
+class TestScheduleProblem:
+    def test_missing_schedule_is_reported(self) -> None:
         Schedule.objects.all().delete()
 
         message = the_only_one("schedule")
@@ -96,12 +96,12 @@ class TestSchedule:
         assert "no schedule “octovid-refresh”" in message
         assert "run “manage.py migrate”" in message
 
-    def test_of_the_site_does_not_replace_it(self) -> None:
+    def test_other_schedule_does_not_replace_missing_one(self) -> None:
         Schedule.objects.update(name="reports")
 
         assert "no schedule" in the_only_one("schedule")
 
-    def test_that_is_switched_off_is_one(self) -> None:
+    def test_schedule_that_is_off_is_reported(self) -> None:
         Schedule.objects.update(repeats=0)
 
         message = the_only_one("schedule")
@@ -110,18 +110,18 @@ class TestSchedule:
         assert "set its repeats to -1" in message
 
 
-class TestPause:
+class TestPauseProblem:
     @pytest.fixture(autouse=True)
     def paused(self, healthy_site: None) -> None:
         pause(gateway_state(), OctovidAuthenticationError("the gateway answered 401"))
 
-    def test_is_one_and_says_why_and_until_when(self) -> None:
+    def test_pause_is_reported_with_reason_and_end_time(self) -> None:
         message = the_only_one("paused")
 
         assert "the gateway answered 401" in message
         assert "16:35:15" in message
 
-    def test_is_one_until_the_gateway_answers(self, clock: time_machine.Coordinates) -> None:
+    def test_pause_is_reported_until_account_resumes(self, clock: time_machine.Coordinates) -> None:
         clock.shift(16)
 
         assert "the gateway answered 401" in the_only_one("paused")
@@ -129,7 +129,7 @@ class TestPause:
         resume(gateway_state())
         assert problems() == []
 
-    def test_is_none_when_it_is_over_and_there_is_nothing_to_ask(
+    def test_expired_pause_without_polled_tasks_is_not_reported(
         self, clock: time_machine.Coordinates
     ) -> None:
         VideoTask.objects.update(next_poll_at=None)
@@ -139,14 +139,14 @@ class TestPause:
 
         assert problems() == []
 
-    def test_explains_tasks_that_are_overdue(self) -> None:
+    def test_paused_account_reports_no_overdue_tasks(self) -> None:
         create("overdue", next_poll_at=LATE)
 
         the_only_one("paused")
 
 
-class TestOverdueTasks:
-    def test_are_one(self) -> None:
+class TestOverdueProblem:
+    def test_overdue_task_is_reported(self) -> None:
         create("overdue", next_poll_at=LATE)
 
         message = the_only_one("overdue")
@@ -154,23 +154,23 @@ class TestOverdueTasks:
         assert message.startswith("1 task is overdue")
         assert "“manage.py qcluster”" in message
 
-    def test_are_counted(self) -> None:
+    def test_overdue_tasks_are_counted(self) -> None:
         for number in range(3):
             create(f"overdue-{number}", next_poll_at=LATE)
 
         assert the_only_one("overdue").startswith("3 tasks are overdue")
 
 
-class TestDelivery:
-    def test_that_was_given_up_is_one(self) -> None:
-        completed_task("given-up", next_delivery_at=None)
+class TestDeliveryProblem:
+    def test_abandoned_delivery_is_reported(self) -> None:
+        completed_task("abandoned", next_delivery_at=None)
 
         message = the_only_one("abandoned")
 
         assert message.startswith("The end of 1 task was not delivered")
         assert "receivers kept on failing" in message
 
-    def test_that_nobody_makes_is_one(self) -> None:
+    def test_overdue_delivery_is_reported(self) -> None:
         completed_task("waiting", next_delivery_at=LATE)
 
         message = the_only_one("undelivered")
@@ -178,9 +178,9 @@ class TestDelivery:
         assert message.startswith("The end of 1 task waits to be delivered")
         assert "“manage.py qcluster”" in message
 
-    def test_of_several_is_counted(self) -> None:
+    def test_abandoned_and_overdue_deliveries_are_counted(self) -> None:
         for number in range(2):
-            completed_task(f"given-up-{number}", next_delivery_at=None)
+            completed_task(f"abandoned-{number}", next_delivery_at=None)
             completed_task(f"waiting-{number}", next_delivery_at=LATE)
 
         abandoned, undelivered = problems()
@@ -188,7 +188,7 @@ class TestDelivery:
         assert abandoned.message.startswith("The ends of 2 tasks were not delivered")
         assert undelivered.message.startswith("The ends of 2 tasks wait to be delivered")
 
-    def test_that_will_be_tried_again_is_none(self) -> None:
+    def test_delivery_with_retry_ahead_is_not_reported(self) -> None:
         completed_task(
             "failed-once", delivery_attempts=1, next_delivery_at=NOW + timedelta(seconds=15)
         )
@@ -196,18 +196,18 @@ class TestDelivery:
         assert problems() == []
 
 
-class TestReceivers:
+class TestReceiversProblem:
     def failed(self, task_id: str, attempts: int, **values: Any) -> VideoTask:
         defaults = {"next_delivery_at": NOW + timedelta(minutes=4), "delivery_attempts": attempts}
         defaults["delivery_error"] = "attach_video: RuntimeError: no shelf left\nmail: OSError"
         return completed_task(task_id, **{**defaults, **values})
 
-    def test_that_failed_once_are_none(self) -> None:
+    def test_receiver_that_failed_once_is_not_reported(self) -> None:
         self.failed("once", 1)
 
         assert problems() == []
 
-    def test_that_failed_twice_are_named_with_their_error(self) -> None:
+    def test_receiver_that_failed_twice_is_reported_with_error(self) -> None:
         self.failed("twice", 2)
 
         message = the_only_one("receivers")
@@ -216,12 +216,12 @@ class TestReceivers:
         assert "attach_video: RuntimeError: no shelf left (twice, attempt 2 of 5" in message
         assert "the next at 16:39:00" in message
 
-    def test_that_failed_twice_before_a_resend_begin_anew(self) -> None:
+    def test_attempts_before_resend_do_not_count(self) -> None:
         self.failed("resent", 6, delivery_attempts_before_resend=5)
 
         assert problems() == []
 
-    def test_are_urgent_where_the_link_expires_before_the_next_attempt(self) -> None:
+    def test_link_that_expires_before_next_attempt_is_urgent(self) -> None:
         self.failed(
             "twice", 2, video_url="https://v", video_url_expires_at=NOW + timedelta(minutes=3)
         )
@@ -233,7 +233,7 @@ class TestReceivers:
         assert "twice, at 16:38:00" in urgent.message
         assert receivers.code == "receivers"
 
-    def test_abandoned_with_a_link_that_expires_soon_is_urgent(self) -> None:
+    def test_abandoned_delivery_with_link_that_expires_soon_is_urgent(self) -> None:
         self.failed(
             "gone",
             5,
@@ -245,8 +245,8 @@ class TestReceivers:
         assert [problem.code for problem in problems()] == ["expiring", "abandoned"]
 
 
-class TestDatabase:
-    """A delivery that the database makes fail: it is named, not receiver or cluster."""
+class TestDatabaseProblem:
+    """A database that makes a delivery fail is reported, and not receiver or cluster."""
 
     @pytest.fixture
     def broken(self, tmp_path: Path) -> Iterator[None]:
@@ -262,7 +262,7 @@ class TestDatabase:
         yield
         video_completed.disconnect(attach_video)
 
-    def test_that_fails_a_delivery_is_named_from_the_second_attempt_on(
+    def test_database_error_in_delivery_is_reported_from_second_attempt_on(
         self, broken: None, clock: time_machine.Coordinates
     ) -> None:
         task = completed_task("waiting", next_delivery_at=NOW)
@@ -281,7 +281,7 @@ class TestDatabase:
         for word in ("receiver", "qcluster"):
             assert word not in message
 
-    def test_that_fails_beside_a_receiver_of_another_task_is_told_apart(self) -> None:
+    def test_database_error_is_reported_apart_from_error_of_receiver(self) -> None:
         values = {"next_delivery_at": NOW + timedelta(minutes=4), "delivery_attempts": 2}
         completed_task(
             "shop", delivery_error="mail: OSError: no\nkeep: InterfaceError: gone", **values
@@ -295,8 +295,8 @@ class TestDatabase:
         assert "mail: OSError: no (mail, " in receivers.message
 
 
-class TestExpiringLinks:
-    def test_of_an_undelivered_completion_are_one(self) -> None:
+class TestExpiringLinksProblem:
+    def test_expiring_link_of_undelivered_completion_is_reported(self) -> None:
         completed_task(
             "waiting",
             next_delivery_at=NOW,
@@ -308,7 +308,7 @@ class TestExpiringLinks:
 
         assert "expires soon, and its completion is not delivered: waiting, at 17:05:00" in message
 
-    def test_of_a_delivered_completion_are_none(self) -> None:
+    def test_expiring_link_of_delivered_completion_is_not_reported(self) -> None:
         completed_task(
             "delivered-too",
             delivered_at=NOW,
@@ -319,26 +319,26 @@ class TestExpiringLinks:
         assert problems() == []
 
 
-class TestCluster:
+class TestClusterProblem:
     @pytest.fixture(autouse=True)
     def never_ran(self, healthy_site: None) -> None:
         GatewayState.objects.all().delete()
 
-    def test_that_never_ran_is_one_once_a_task_waits(self) -> None:
+    def test_cluster_that_never_ran_is_reported_once_task_waits(self) -> None:
         message = the_only_one("cluster")
 
         assert "no cluster has ever run: start “manage.py qcluster”" in message
 
-    def test_that_never_ran_is_none_without_a_task(self) -> None:
+    def test_cluster_that_never_ran_is_not_reported_without_waiting_task(self) -> None:
         VideoTask.objects.update(next_poll_at=None)
 
         assert problems() == []
 
 
-class TestBroker:
+class TestBrokerProblem:
     @pytest.fixture
-    def gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A Redis that nobody answers for: a real client, a closed port."""
+    def unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Redis that does not respond: a real client, a closed port."""
         broker = get_broker()
         if not hasattr(broker, "redis_version"):
             redis_broker = pytest.importorskip("django_q.brokers.redis_broker")
@@ -347,7 +347,7 @@ class TestBroker:
         monkeypatch.setattr(Conf, "ORM", None)
         monkeypatch.setattr("octovid_django.broker.get_broker", lambda: broker)
 
-    def test_that_is_gone_is_named_and_not_the_cluster(self, gone: None) -> None:
+    def test_unreachable_broker_is_reported_instead_of_cluster(self, unreachable: None) -> None:
         create("overdue", next_poll_at=LATE)
         completed_task("waiting", next_delivery_at=LATE)
 
@@ -357,14 +357,16 @@ class TestBroker:
         assert "Connection refused" in message
         assert "qcluster" not in message
 
-    def test_that_hangs_is_told_in_bounded_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_hanging_broker_is_reported_in_bounded_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(Conf, "ORM", None)
         monkeypatch.setattr("octovid_django.broker.SECONDS", 0.1)
-        let_go = Event()
+        released = Event()
 
         class Hanging:
             def ping(self) -> bool:
-                return let_go.wait(30)
+                return released.wait(30)
 
         monkeypatch.setattr("octovid_django.broker.get_broker", Hanging)
         create("overdue", next_poll_at=LATE)
@@ -372,17 +374,17 @@ class TestBroker:
             assert "no response within 0.1 s" in the_only_one("broker")
             assert "no response within 0.1 s" in the_only_one("broker")
         finally:
-            let_go.set()
+            released.set()
 
-    def test_is_not_asked_where_nothing_waits(self, gone: None) -> None:
+    def test_broker_is_not_contacted_where_nothing_is_overdue(self, unreachable: None) -> None:
         assert problems() == []
 
 
-def test_the_gravest_comes_first(configure: Callable[..., None]) -> None:
+def test_problems_are_ordered_by_severity(configure: Callable[..., None]) -> None:
     configure(API_KEY="")
     Schedule.objects.all().delete()
     create("overdue", next_poll_at=LATE)
-    completed_task("given-up", next_delivery_at=None)
+    completed_task("abandoned", next_delivery_at=None)
     completed_task("waiting", next_delivery_at=LATE)
 
     codes = [problem.code for problem in problems()]
@@ -390,7 +392,7 @@ def test_the_gravest_comes_first(configure: Callable[..., None]) -> None:
     assert codes == ["settings", "schedule", "overdue", "abandoned", "undelivered"]
 
 
-def test_codes_are_the_same_in_every_language() -> None:
+def test_problem_codes_are_same_in_every_language() -> None:
     Schedule.objects.all().delete()
 
     with translation.override("de"):

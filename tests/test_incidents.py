@@ -1,4 +1,4 @@
-"""Incidents of deliveries and clusters, lived through: what is said, and from when on.
+"""Incidents of deliveries and clusters: what is reported, and from when on.
 
 Those of the gateway are in ``test_gateway_health``, that of the broker is in ``test_broker``.
 """
@@ -20,7 +20,7 @@ from django.urls import reverse
 from octovid_django.delivery import Deliveries
 from octovid_django.health import problems
 from octovid_django.models import VideoTask
-from octovid_django.pause import ticked
+from octovid_django.pause import record_run
 from octovid_django.refresh import refresh_due
 from octovid_django.schedules import ensure_schedule
 from octovid_django.signals import video_succeeded
@@ -54,7 +54,7 @@ def raising() -> Iterator[None]:
 
 
 def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
-    """Track tasks whose videos are there, and their links live for so long."""
+    """Track tasks that have succeeded, and whose links expire after so many seconds."""
     for number in range(count):
         url = f"https://cdn.example/{number}.mp4?Expires={NOW.timestamp() + link_seconds:.0f}"
         gateway.behaviours[f"t{number}"] = reports("SUCCESS", progress="100%", result_url=url)
@@ -64,7 +64,7 @@ def track(gateway: Gateway, count: int, *, link_seconds: int = 43_200) -> None:
 def wait_for(
     clock: time_machine.Coordinates, code: str, seconds: int, *, works: bool = True
 ) -> int:
-    """Let time pass until there is a problem, and return after how many seconds it was told.
+    """Let time pass until a problem is reported, and return after how many seconds it was.
 
     Args:
         clock: Of the site.
@@ -75,17 +75,17 @@ def wait_for(
     for second in range(0, seconds, 5):
         if works:
             if second % 60 == 0:
-                ticked()
+                record_run()
                 deliveries = Deliveries()
             refresh_due()
             deliveries.run(time.monotonic() + 60)
-        if code in told():
+        if code in reported():
             return second
         clock.shift(5)
-    raise AssertionError(f"not within {seconds} s: {told()}")
+    raise AssertionError(f"not within {seconds} s: {reported()}")
 
 
-def told() -> dict[str, str]:
+def reported() -> dict[str, str]:
     return {problem.code: problem.message for problem in problems()}
 
 
@@ -98,15 +98,15 @@ def status() -> str:
     return stdout.getvalue()
 
 
-class TestReceiverThatRaises:
-    def test_is_told_from_the_second_attempt_on_with_its_error(
+class TestReceiverErrors:
+    def test_failing_receiver_is_reported_from_second_attempt_on_with_error(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 43)
 
         assert wait_for(clock, "receivers", 120) <= 60, "the attempts go on for 21 minutes"
 
-        assert list(told()) == ["receivers"], "no cluster is blamed"
+        assert list(reported()) == ["receivers"], "the cluster is not reported"
         line = status().splitlines()[-1]
         assert line.startswith(
             "! The completions of 43 tasks were not delivered, their receivers failed again: "
@@ -114,7 +114,7 @@ class TestReceiverThatRaises:
         assert "attach_video: RuntimeError: no shelf left (t" in line
         assert ", attempt 2 of 5; the next at 16:36:" in line
 
-    def test_is_urgent_where_links_expire_before_the_next_attempt(
+    def test_links_that_expire_before_next_attempt_are_urgent(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 2, link_seconds=70)
@@ -129,22 +129,22 @@ class TestReceiverThatRaises:
         assert ", at 16:36:10. Mend the receiver and resend the signals" in first
         assert "no shelf left" in second
 
-    def test_is_told_as_abandoned_after_its_last_attempt(
+    def test_failing_receiver_is_reported_as_abandoned_after_last_attempt(
         self, gateway: Gateway, clock: time_machine.Coordinates, raising: None
     ) -> None:
         track(gateway, 1)
 
         assert wait_for(clock, "abandoned", 30 * 60) >= 20 * 60
 
-        assert list(told()) == ["abandoned"]
+        assert list(reported()) == ["abandoned"]
         assert "The end of 1 task was not delivered" in status()
 
 
 class TestNoCluster:
-    def test_that_ever_ran_is_told_once_a_task_waits(
+    def test_cluster_that_never_ran_is_reported_once_task_waits(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
-        assert told() == {}
+        assert reported() == {}
         track(gateway, 1)
 
         assert wait_for(clock, "cluster", 120, works=False) <= 60
@@ -152,31 +152,31 @@ class TestNoCluster:
         assert status().splitlines()[-1] == (
             "! A task waits, and no cluster has ever run: start “manage.py qcluster”."
         )
-        ticked()
+        record_run()
         refresh_due()
-        assert told() == {}
+        assert reported() == {}
 
-    def test_that_still_runs_is_told_with_the_number_of_tasks(
+    def test_stopped_cluster_is_reported_with_number_of_overdue_tasks(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
-        ticked()
+        record_run()
         track(gateway, 3)
 
         wait_for(clock, "overdue", 180, works=False)
 
-        assert told() == {
+        assert reported() == {
             "overdue": "3 tasks are overdue: nothing refreshes. Is “manage.py qcluster” running?"
         }
 
 
-class TestExpiringLink:
-    def test_of_what_nobody_delivers_is_told_before_it_expires(
+class TestExpiringLinks:
+    def test_expiring_link_of_undelivered_completion_is_reported_an_hour_before(
         self, gateway: Gateway, clock: time_machine.Coordinates
     ) -> None:
         track(gateway, 2, link_seconds=2 * 3600)
-        ticked()
+        record_run()
         refresh_due()
-        assert told() == {}
+        assert reported() == {}
 
         seconds = wait_for(clock, "expiring", 2 * 3600, works=False)
 
@@ -189,8 +189,8 @@ class TestExpiringLink:
         assert ", at April 12, 2026, 6:35 p.m." in line
 
 
-class TestErrors:
-    def test_of_most_tasks_are_told_by_command_and_admin(
+class TestTaskErrors:
+    def test_errors_of_most_tasks_are_reported_by_command_and_admin(
         self,
         gateway: Gateway,
         clock: time_machine.Coordinates,
@@ -202,6 +202,6 @@ class TestErrors:
 
         wait_for(clock, "errors", 120)
 
-        said = "Most tasks meet errors, 2 of 3. t"
-        assert f"! {said}" in status()
-        assert said in admin_client.get(reverse(CHANGELIST)).content.decode()
+        text = "Most tasks meet errors, 2 of 3. t"
+        assert f"! {text}" in status()
+        assert text in admin_client.get(reverse(CHANGELIST)).content.decode()

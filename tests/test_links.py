@@ -26,7 +26,7 @@ GATEWAY = "https://gateway.example/prefix"
         ("/v1/videos/t/content", "https://gateway.example/v1/videos/t/content"),
     ],
 )
-def test_http_links_are_links(value: str, link: str) -> None:
+def test_read_link_accepts_http_urls_and_gateway_paths(value: str, link: str) -> None:
     assert read_link(value, GATEWAY) == link
 
 
@@ -41,7 +41,7 @@ def test_http_links_are_links(value: str, link: str) -> None:
         *(None, 7, True, ["https://cdn.example/v.mp4"], {"url": "https://cdn.example/v.mp4"}),
     ],
 )
-def test_anything_else_is_none(value: object) -> None:
+def test_read_link_of_other_value_is_none(value: object) -> None:
     assert read_link(value, GATEWAY) is None
 
 
@@ -56,7 +56,7 @@ def test_anything_else_is_none(value: object) -> None:
         "Signature=x&expires=1776011762000",
     ],
 )
-def test_a_signed_link_says_when_it_dies(query: str) -> None:
+def test_link_expiry_is_read_from_signed_query(query: str) -> None:
     expires_at = link_expiry(f"https://cdn.example/v.mp4?{query}")
 
     assert expires_at == datetime(2026, 4, 12, 16, 36, 2, tzinfo=timezone.utc)
@@ -78,7 +78,7 @@ def test_a_signed_link_says_when_it_dies(query: str) -> None:
         ),
     ],
 )
-def test_any_other_does_not(query: str) -> None:
+def test_link_expiry_of_unsigned_or_absurd_query_is_none(query: str) -> None:
     assert link_expiry(f"https://cdn.example/v.mp4?{query}") is None
 
 
@@ -91,9 +91,9 @@ def test_any_other_does_not(query: str) -> None:
         ("https://cdn.example/v.mp4", False),
         ("https://gateway.example:8443/v1/videos/t/content", False),
     ],
-    ids=["at the gateway", "at its port", "at the gateway, signed", "elsewhere", "another port"],
+    ids=["gateway", "gateway with port", "gateway, signed", "other host", "other port"],
 )
-def test_an_unsigned_link_at_the_gateway_needs_the_key(url: str, needs: bool) -> None:
+def test_needs_key_only_for_unsigned_link_at_gateway(url: str, needs: bool) -> None:
     assert needs_key(url, GATEWAY) is needs
 
 
@@ -116,13 +116,13 @@ CONTENT = "https://gateway.example/prefix/v1/videos/grok:t%2F1/content"
     ],
 )
 @pytest.mark.parametrize("segment", ["grok:t%2F1", "grok%3At%2f1"])
-def test_content_of_this_task_at_an_inner_address_is_the_gateways(host: str, segment: str) -> None:
+def test_content_link_of_task_at_internal_address_moves_to_gateway(host: str, segment: str) -> None:
     link = read_task_link(f"{host}/v1/videos/{segment}/content", GATEWAY, {"grok:t/1"})
 
     assert link == CONTENT.replace("grok:t%2F1", segment)
 
 
-def test_query_of_content_link_is_kept() -> None:
+def test_content_link_moved_to_gateway_keeps_its_query() -> None:
     link = "http://localhost:3000/v1/videos/t/content?variant=hd"
 
     assert read_task_link(link, GATEWAY, {"t"}) == (
@@ -138,7 +138,7 @@ def test_query_of_content_link_is_kept() -> None:
         "https://gateway.example/v1/videos/t/content/more",
     ],
 )
-def test_other_link_stays_where_it_is(link: str) -> None:
+def test_read_task_link_leaves_other_link_unchanged(link: str) -> None:
     assert read_task_link(link, GATEWAY, {"t"}) == link
 
 
@@ -149,11 +149,11 @@ def test_other_link_stays_where_it_is(link: str) -> None:
         *("http://localhost./v.mp4", "http://[::]/v.mp4", "http://127.1/v.mp4", "https://[::1", 7),
     ],
 )
-def test_other_link_to_the_readers_machine_is_none(link: object) -> None:
+def test_read_task_link_to_loopback_is_none(link: object) -> None:
     assert read_task_link(link, GATEWAY, {"t"}) is None
 
 
-def test_link_to_the_readers_machine_is_one_where_the_gateway_is_there_too() -> None:
+def test_read_task_link_to_loopback_is_kept_for_gateway_on_loopback() -> None:
     link = "http://127.0.0.1:8001/videos/t.mp4"
 
     assert read_task_link(link, "http://localhost:8001", {"t"}) == link
@@ -163,7 +163,7 @@ def test_link_to_the_readers_machine_is_one_where_the_gateway_is_there_too() -> 
     ("task_id", "segment"),
     [("grok:t/1", "grok%3At%2F1"), ("..", "%2E%2E"), (".", "%2E"), ("a.b?#%", "a.b%3F%23%25")],
 )
-def test_task_id_is_one_segment(task_id: str, segment: str) -> None:
+def test_task_id_is_quoted_as_one_path_segment(task_id: str, segment: str) -> None:
     assert path_segment(task_id) == segment
     assert content_url(GATEWAY + "/", task_id) == f"{GATEWAY}/v1/videos/{segment}/content"
     assert is_content_url(content_url(GATEWAY, task_id))

@@ -1,4 +1,4 @@
-"""The rows: how a task gets in, what is asked of them, and what the database itself refuses."""
+"""The rows: tracking, new rows, saving, querysets, and what the database itself refuses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ids(queryset: Any) -> set[str]:
 
 
 class TestTracking:
-    def test_a_new_task_is_due_at_once(self, clock: time_machine.Coordinates) -> None:
+    def test_track_makes_new_task_due_at_once(self, clock: time_machine.Coordinates) -> None:
         task = VideoTask.objects.track("cgt-1", metadata={"order": 7})
 
         task.refresh_from_db()
@@ -61,10 +61,10 @@ class TestTracking:
         assert task.next_poll_at == task.created_at == NOW
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
 
-    def test_the_site_need_not_know_anything_of_it(self) -> None:
+    def test_track_without_metadata_stores_empty_dict(self) -> None:
         assert VideoTask.objects.track("cgt-1").metadata == {}
 
-    def test_twice_is_once(self, clock: time_machine.Coordinates) -> None:
+    def test_track_twice_is_idempotent(self, clock: time_machine.Coordinates) -> None:
         first = VideoTask.objects.track("cgt-1")
         clock.shift(60)
         again = VideoTask.objects.track("cgt-1")
@@ -73,7 +73,7 @@ class TestTracking:
         assert (again.pk, again.next_poll_at) == (first.pk, NOW)
         assert VideoTask.objects.count() == 1
 
-    def test_twice_leaves_an_ended_task_ended(self) -> None:
+    def test_track_again_leaves_finished_task_unchanged(self) -> None:
         create("cgt-1", status=TaskStatus.SUCCESS, progress=100)
 
         task = VideoTask.objects.track("cgt-1", metadata={"order": 7})
@@ -81,7 +81,7 @@ class TestTracking:
         task.refresh_from_db()
         assert (task.status, task.next_poll_at) == ("SUCCESS", None)
 
-    def test_twice_replaces_the_keys_of_the_metadata_that_it_names(self) -> None:
+    def test_track_again_merges_metadata_by_key(self) -> None:
         VideoTask.objects.track("cgt-1", metadata={"order": 7, "size": "S"})
 
         VideoTask.objects.track("cgt-1", metadata={"size": "L", "colour": None})
@@ -91,7 +91,7 @@ class TestTracking:
         metadata = VideoTask.objects.get().metadata
         assert metadata == {"order": 7, "size": "L", "colour": None}
 
-    def test_twice_writes_nothing_of_what_a_worker_may_be_writing(self) -> None:
+    def test_track_again_keeps_columns_written_by_worker_meanwhile(self) -> None:
         VideoTask.objects.track("cgt-1")
 
         def finish(sender: object, instance: VideoTask, **_: Any) -> None:
@@ -128,7 +128,7 @@ class TestTracking:
             "x" * 191,
         ],
     )
-    def test_every_id_that_a_gateway_can_give_is_taken(self, task_id: str) -> None:
+    def test_track_accepts_every_valid_task_id(self, task_id: str) -> None:
         VideoTask.objects.track(task_id)
 
         assert VideoTask.objects.get().task_id == task_id
@@ -167,9 +167,7 @@ class TestTracking:
             ("task_id", "is not the id of a task"),
         ],
     )
-    def test_an_id_that_no_gateway_can_have_given_is_refused(
-        self, task_id: Any, reason: str
-    ) -> None:
+    def test_track_refuses_invalid_task_id(self, task_id: Any, reason: str) -> None:
         with pytest.raises(OctovidTaskIdError, match=reason) as caught:
             VideoTask.objects.track(task_id)
 
@@ -177,7 +175,7 @@ class TestTracking:
         assert "\n" not in str(caught.value)
         assert not VideoTask.objects.exists()
 
-    def test_ids_that_differ_only_by_case_are_two_tasks(self) -> None:
+    def test_track_treats_ids_that_differ_by_case_as_two_tasks(self) -> None:
         VideoTask.objects.track("cgt-x8k2m", metadata={"order": 1})
         VideoTask.objects.track("cgt-X8K2M", metadata={"order": 2})
 
@@ -185,14 +183,14 @@ class TestTracking:
         assert VideoTask.objects.get(task_id="cgt-X8K2M").metadata == {"order": 2}
 
     @pytest.mark.parametrize("metadata", ["order", [1], 7, (("order", 7),), False])
-    def test_metadata_that_is_no_dict_is_refused(self, metadata: Any) -> None:
+    def test_track_refuses_metadata_that_is_no_dict(self, metadata: Any) -> None:
         with pytest.raises(TypeError, match="metadata is a dict"):
             VideoTask.objects.track("cgt-1", metadata=metadata)
 
         assert not VideoTask.objects.exists()
 
     @pytest.mark.parametrize("value", [{1, 2}, b"bytes", float("nan"), float("inf")], ids=repr)
-    def test_metadata_that_json_cannot_hold_is_refused(self, value: object) -> None:
+    def test_track_refuses_metadata_that_is_not_json(self, value: object) -> None:
         with pytest.raises(TypeError), transaction.atomic():
             VideoTask.objects.track("cgt-1", metadata={"value": value})
 
@@ -203,7 +201,7 @@ class TestTracking:
         [{"order": "\x00"}, {"order": ["\ud800"]}, {"\x00": 7}, nested(31)],
         ids=["NUL", "lone surrogate", "NUL in a key", "deep"],
     )
-    def test_metadata_that_not_every_database_can_hold_is_refused(
+    def test_track_refuses_metadata_that_some_database_cannot_store(
         self, metadata: dict[str, Any]
     ) -> None:
         with pytest.raises(TypeError), transaction.atomic():
@@ -211,7 +209,7 @@ class TestTracking:
 
         assert not VideoTask.objects.exists()
 
-    def test_metadata_may_be_nested_deeply(self) -> None:
+    def test_track_accepts_metadata_30_levels_deep(self) -> None:
         VideoTask.objects.track("cgt-1", metadata=nested(30))
 
         assert VideoTask.objects.get().metadata == nested(30)
@@ -219,7 +217,7 @@ class TestTracking:
 
 @pytest.mark.django_db(transaction=True)
 class TestAsyncTracking:
-    def test_atrack_tracks(self) -> None:
+    def test_atrack_creates_due_task_with_metadata(self) -> None:
         async def view() -> VideoTask:
             return await VideoTask.objects.atrack("cgt-1", metadata={"order": 7})
 
@@ -228,7 +226,7 @@ class TestAsyncTracking:
         assert (task.task_id, task.metadata) == ("cgt-1", {"order": 7})
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
 
-    def test_atrack_of_what_is_no_id_is_refused(self) -> None:
+    def test_atrack_refuses_invalid_task_id(self) -> None:
         async def view() -> VideoTask:
             return await VideoTask.objects.atrack("n/a")
 
@@ -236,7 +234,7 @@ class TestAsyncTracking:
             async_to_sync(view)()
 
     @pytest.mark.parametrize("is_known", [False, True])
-    def test_track_in_async_code_says_what_to_await(self, *, is_known: bool) -> None:
+    def test_track_in_async_code_raises_and_names_atrack(self, *, is_known: bool) -> None:
         if is_known:
             VideoTask.objects.track("cgt-1")
 
@@ -250,7 +248,7 @@ class TestAsyncTracking:
 
 
 class TestNewRow:
-    """However a row is made, its task is polled: nothing else would show that it is not."""
+    """However a row is created, its task is polled: an unpolled one would go unnoticed."""
 
     def make(self, way: str, **values: Any) -> VideoTask:
         if way == "create":
@@ -272,21 +270,21 @@ class TestNewRow:
     @ways
     @pytest.mark.parametrize("status", sorted(ACTIVE_STATUSES))
     @pytest.mark.usefixtures("clock")
-    def test_with_active_status_is_due(self, way: str, status: str) -> None:
+    def test_row_with_active_status_is_due(self, way: str, status: str) -> None:
         self.make(way, status=status)
 
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
 
     @ways
     @pytest.mark.parametrize("status", sorted(FINAL_STATUSES))
-    def test_with_final_status_is_never_due(self, way: str, status: str) -> None:
+    def test_row_with_final_status_is_never_due(self, way: str, status: str) -> None:
         assert self.make(way, status=status).next_poll_at is None
 
     @pytest.mark.parametrize("next_poll_at", [None, NOW + timedelta(hours=1)])
-    def test_with_next_poll_of_its_own_keeps_it(self, next_poll_at: datetime | None) -> None:
+    def test_explicit_next_poll_at_is_kept(self, next_poll_at: datetime | None) -> None:
         assert self.make("create", next_poll_at=next_poll_at).next_poll_at == next_poll_at
 
-    def test_of_a_fixture_is_due(self, tmp_path: Path) -> None:
+    def test_row_loaded_from_fixture_is_due(self, tmp_path: Path) -> None:
         fixture = tmp_path / "tasks.json"
         fields = {"task_id": "cgt-1", "created_at": NOW, "updated_at": NOW}
         row = {"model": "octovid_django.videotask", "fields": fields}
@@ -296,7 +294,7 @@ class TestNewRow:
 
         assert ids(VideoTask.objects.due()) == {"cgt-1"}
 
-    def test_read_back_without_its_next_poll_is_not_made_due(self) -> None:
+    def test_row_read_with_deferred_next_poll_at_is_not_made_due(self) -> None:
         create("cgt-1", next_poll_at=None)
 
         task = VideoTask.objects.only("task_id").get()
@@ -304,9 +302,9 @@ class TestNewRow:
         assert task.next_poll_at is None
 
 
-class TestSaving:
+class TestSave:
     def stale_and_completed(self) -> VideoTask:
-        """An instance that was read before its task ended, and its end was delivered."""
+        """An instance read before its task completed and the completion was delivered."""
         stale = VideoTask.objects.track("cgt-1", metadata={"order": 7})
         VideoTask.objects.update(
             status="SUCCESS",
@@ -318,7 +316,7 @@ class TestSaving:
         )
         return stale
 
-    def test_what_is_stale_leaves_what_the_workers_wrote(self) -> None:
+    def test_save_of_stale_instance_keeps_columns_of_workers(self) -> None:
         stale = self.stale_and_completed()
         stale.metadata["shelf"] = 3
         stale.save()
@@ -328,14 +326,14 @@ class TestSaving:
         assert (task.status, task.video_url, task.next_poll_at) == ("SUCCESS", LINK, None)
         assert (task.delivered_at, task.delivery_attempts) == (NOW, 2)
 
-    def test_writes_what_it_is_told_to(self) -> None:
+    def test_save_with_update_fields_writes_those_columns(self) -> None:
         stale = self.stale_and_completed()
         stale.fail_reason = "bad taste"
         stale.save(update_fields=["fail_reason"])
 
         assert VideoTask.objects.get().fail_reason == "bad taste"
 
-    def test_reads_nothing_of_a_deferred_column(self, django_assert_num_queries: Any) -> None:
+    def test_save_with_deferred_columns_reads_nothing(self, django_assert_num_queries: Any) -> None:
         create("cgt-1", metadata={"order": 7})
         task = VideoTask.objects.only("task_id").get()
 
@@ -343,7 +341,7 @@ class TestSaving:
             task.save()
         assert VideoTask.objects.get().metadata == {"order": 7}
 
-    def test_does_not_bring_a_deleted_task_back(self) -> None:
+    def test_save_of_deleted_task_raises(self) -> None:
         task = create("cgt-1")
         VideoTask.objects.all().delete()
 
@@ -351,7 +349,7 @@ class TestSaving:
             task.save()
         assert not VideoTask.objects.exists()
 
-    def test_of_a_copy_stores_all_of_it(self) -> None:
+    def test_save_of_copy_stores_every_column(self) -> None:
         copy = create("cgt-1", status="FAILURE", fail_reason="bad taste")
         copy.pk, copy.task_id, copy._state.adding = None, "cgt-2", True
         copy.save()
@@ -360,7 +358,7 @@ class TestSaving:
 
     @pytest.mark.django_db(transaction=True)
     @isolate_apps("octovid_django")
-    def test_writes_the_columns_of_a_sites_subclass(self) -> None:
+    def test_save_of_subclass_writes_its_own_columns(self) -> None:
         class ShopTask(VideoTask):
             shelf = models.IntegerField(default=0)
 
@@ -381,7 +379,7 @@ class TestSaving:
 
 
 class TestQueryset:
-    def test_active_and_finished_share_out_all_statuses(self) -> None:
+    def test_active_and_finished_partition_all_statuses(self) -> None:
         for status in TaskStatus:
             create(status.value, status=status)
 
@@ -391,7 +389,7 @@ class TestQueryset:
         assert ids(VideoTask.objects.failed()) == {"FAILURE", "LOST"}
 
     @pytest.mark.usefixtures("clock")
-    def test_due_is_what_is_to_be_looked_at_by_now(self) -> None:
+    def test_due_selects_tasks_whose_next_poll_has_come(self) -> None:
         create("late", next_poll_at=NOW - timedelta(seconds=1))
         create("now", next_poll_at=NOW)
         create("soon", next_poll_at=NOW + timedelta(seconds=1))
@@ -401,21 +399,21 @@ class TestQueryset:
         assert ids(VideoTask.objects.due(NOW - timedelta(seconds=1))) == {"late"}
 
     @pytest.mark.usefixtures("clock")
-    def test_overdue_is_what_should_have_been_looked_at_two_minutes_ago(self) -> None:
+    def test_overdue_selects_tasks_due_for_two_minutes(self) -> None:
         create("overdue", next_poll_at=NOW - timedelta(seconds=120))
         create("late", next_poll_at=NOW - timedelta(seconds=119))
         create("never", next_poll_at=None)
 
         assert ids(VideoTask.objects.overdue()) == {"overdue"}
 
-    def test_undelivered_is_what_has_ended_unheard_and_abandoned_what_stays_so(self) -> None:
+    def test_undelivered_selects_waiting_and_abandoned_completions(self) -> None:
         create("running", next_poll_at=NOW)
         create("waiting", status="SUCCESS", completed_at=NOW, next_delivery_at=NOW)
-        create("given-up", status="FAILURE", completed_at=NOW)
+        create("abandoned", status="FAILURE", completed_at=NOW)
         create("delivered", status="SUCCESS", completed_at=NOW, delivered_at=NOW)
 
-        assert ids(VideoTask.objects.undelivered()) == {"waiting", "given-up"}
-        assert ids(VideoTask.objects.abandoned()) == {"given-up"}
+        assert ids(VideoTask.objects.undelivered()) == {"waiting", "abandoned"}
+        assert ids(VideoTask.objects.abandoned()) == {"abandoned"}
 
     @pytest.mark.parametrize(
         "name",
@@ -424,7 +422,7 @@ class TestQueryset:
             *("due", "overdue", "undelivered", "abandoned"),
         ],
     )
-    def test_every_method_can_be_chained(self, name: str) -> None:
+    def test_every_queryset_method_can_be_chained(self, name: str) -> None:
         started_on_the_manager = getattr(VideoTask.objects, name)()
         chained = getattr(VideoTask.objects.filter(progress=0).order_by("pk"), name)()
 
@@ -432,15 +430,15 @@ class TestQueryset:
         assert list(getattr(chained, name)().filter(progress=0)) == []
 
     @pytest.mark.usefixtures("clock")
-    def test_methods_narrow_each_other(self) -> None:
+    def test_chained_methods_narrow_each_other(self) -> None:
         create("due", next_poll_at=NOW)
         create("waiting", next_poll_at=NOW + timedelta(seconds=9))
-        create("ended", status="SUCCESS")
+        create("completed", status="SUCCESS")
 
         assert ids(VideoTask.objects.active().due()) == {"due"}
         assert ids(VideoTask.objects.due().finished()) == set()
 
-    def test_the_newest_come_first(self, clock: time_machine.Coordinates) -> None:
+    def test_default_order_is_newest_first(self, clock: time_machine.Coordinates) -> None:
         create("older")
         clock.shift(1)
         create("newer")
@@ -451,11 +449,11 @@ class TestQueryset:
 
 class TestProperties:
     @pytest.mark.parametrize("status", TaskStatus)
-    def test_is_finished_is_whether_the_status_is_an_end(self, status: TaskStatus) -> None:
+    def test_is_finished_for_final_statuses_only(self, status: TaskStatus) -> None:
         assert VideoTask(status=status.value).is_finished == (status in FINAL_STATUSES)
 
     @pytest.mark.parametrize(
-        ("url", "lives", "has_video", "is_link_expired"),
+        ("url", "lifetime", "has_video", "is_link_expired"),
         [
             (LINK, timedelta(seconds=1), True, False),
             (LINK, timedelta(0), False, True),
@@ -467,15 +465,17 @@ class TestProperties:
         ],
     )
     @pytest.mark.usefixtures("clock")
-    def test_a_link_is_alive_until_it_expires(
-        self, *, url: str, lives: timedelta | None, has_video: bool, is_link_expired: bool
+    def test_has_video_until_link_expires(
+        self, *, url: str, lifetime: timedelta | None, has_video: bool, is_link_expired: bool
     ) -> None:
-        expires_at = None if lives is None else NOW + lives
+        expires_at = None if lifetime is None else NOW + lifetime
         task = VideoTask(video_url=url, video_url_expires_at=expires_at)
 
         assert (task.has_video, task.is_link_expired) == (has_video, is_link_expired)
 
-    def test_a_link_dies_while_one_looks_at_it(self, clock: time_machine.Coordinates) -> None:
+    def test_has_video_becomes_false_when_link_expires(
+        self, clock: time_machine.Coordinates
+    ) -> None:
         task = VideoTask(video_url=LINK, video_url_expires_at=NOW + timedelta(hours=12))
         assert task.has_video
 
@@ -483,7 +483,7 @@ class TestProperties:
 
         assert (task.has_video, task.is_link_expired) == (False, True)
 
-    def test_the_gateway_is_paused_until_its_time_comes(
+    def test_gateway_state_is_paused_until_its_deadline(
         self, clock: time_machine.Coordinates
     ) -> None:
         state = GatewayState(paused_until=NOW + timedelta(seconds=15))
@@ -494,7 +494,7 @@ class TestProperties:
 
         assert not state.is_paused
 
-    def test_a_task_is_shown_by_its_id(self) -> None:
+    def test_str_is_task_id_or_account_name(self) -> None:
         assert str(VideoTask(task_id="cgt-1")) == "cgt-1"
         assert str(GatewayState()) == "default"
 
@@ -516,8 +516,8 @@ def _bulk_update(task: VideoTask, task_id: str) -> None:
     VideoTask.objects.bulk_update([task], ["task_id"])
 
 
-class TestTaskIdIsValid:
-    """Whichever way a row is written."""
+class TestTaskIdValidation:
+    """However a row is written."""
 
     @pytest.mark.parametrize(
         "write",
@@ -532,7 +532,7 @@ class TestTaskIdIsValid:
         ids=["create", "bulk create", "update", "save as new", "save", "bulk update"],
     )
     @pytest.mark.parametrize("task_id", [*INVALID_IDS, "a\x00", "\u2028", "a\u202e", "x" * 192, 7])
-    def test_invalid_id_is_not_written_by_any_call(self, write: Any, task_id: str) -> None:
+    def test_invalid_id_is_refused_by_every_orm_call(self, write: Any, task_id: str) -> None:
         task = create("cgt-1")
 
         with pytest.raises(OctovidTaskIdError), transaction.atomic():
@@ -540,14 +540,14 @@ class TestTaskIdIsValid:
 
         assert VideoTask.objects.get().task_id == "cgt-1"
 
-    def test_row_without_an_id_is_not_written(self) -> None:
+    def test_row_without_id_is_refused(self) -> None:
         with pytest.raises(OctovidTaskIdError), transaction.atomic():
             VideoTask.objects.create()
 
         assert not VideoTask.objects.exists()
 
     @pytest.mark.parametrize("task_id", INVALID_IDS)
-    def test_invalid_id_is_refused_by_the_database(self, task_id: str) -> None:
+    def test_invalid_id_is_refused_by_database_constraint(self, task_id: str) -> None:
         create("cgt-1")
 
         for update in (
@@ -561,19 +561,19 @@ class TestTaskIdIsValid:
 
         assert VideoTask.objects.get().task_id == "cgt-1"
 
-    def test_invalid_id_can_be_searched_for(self) -> None:
+    def test_filter_by_invalid_id_finds_nothing(self) -> None:
         assert not VideoTask.objects.filter(task_id="").exists()
 
 
-class TestDatabase:
-    def test_refuses_a_second_task_with_the_same_id(self) -> None:
+class TestDatabaseConstraints:
+    def test_duplicate_task_id_is_refused(self) -> None:
         create("cgt-1")
 
         with pytest.raises(IntegrityError), transaction.atomic():
             create("cgt-1")
 
     @pytest.mark.parametrize("progress", [-1, 101])
-    def test_refuses_a_progress_that_is_no_percentage(self, progress: int) -> None:
+    def test_progress_outside_0_to_100_is_refused(self, progress: int) -> None:
         create("cgt-1")
 
         with pytest.raises(DatabaseError), transaction.atomic():
@@ -582,13 +582,13 @@ class TestDatabase:
         assert VideoTask.objects.get().progress == 0
 
     @pytest.mark.parametrize("progress", [0, 100])
-    def test_takes_every_percentage(self, progress: int) -> None:
+    def test_progress_of_0_and_100_is_accepted(self, progress: int) -> None:
         create("cgt-1", progress=progress)
 
         assert VideoTask.objects.get().progress == progress
 
     @pytest.mark.parametrize("status", sorted(FINAL_STATUSES))
-    def test_refuses_a_finished_task_that_is_still_polled(self, status: str) -> None:
+    def test_finished_task_with_next_poll_is_refused(self, status: str) -> None:
         create("cgt-1", next_poll_at=NOW)
 
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -597,7 +597,7 @@ class TestDatabase:
         VideoTask.objects.update(status=status, next_poll_at=None)
         assert VideoTask.objects.get().is_finished
 
-    def test_takes_an_active_task_that_is_no_longer_polled(self) -> None:
+    def test_active_task_without_next_poll_is_accepted(self) -> None:
         create("cgt-1", status=TaskStatus.QUEUED, next_poll_at=None)
 
         assert not VideoTask.objects.due().exists()
@@ -614,7 +614,7 @@ class TestDatabase:
         ],
         ids=" ".join,
     )
-    def test_has_an_index_for_what_is_asked(self, columns: list[str]) -> None:
+    def test_index_exists_for_every_frequent_query(self, columns: list[str]) -> None:
         with connection.cursor() as cursor:
             found = connection.introspection.get_constraints(cursor, VideoTask._meta.db_table)
 
@@ -624,11 +624,11 @@ class TestDatabase:
 
 
 class TestMigrations:
-    def test_are_complete(self) -> None:
+    def test_migrations_match_models(self) -> None:
         call_command("makemigrations", "octovid_django", check=True, dry_run=True, verbosity=0)
 
     @pytest.mark.parametrize("field", ["AutoField", "SmallAutoField"])
-    def test_are_complete_on_a_site_with_another_kind_of_primary_key(self, field: str) -> None:
+    def test_migrations_match_models_with_other_default_auto_field(self, field: str) -> None:
         program = f"""
 import django
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""Which databases on servers the demo takes for its own; ``test_demo`` has those in files."""
+"""Which databases on a server the demo may overwrite; ``test_demo`` covers those in files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import connection
 
 from example_project.gallery.own_database import MARKER, claim_database
 
-PLACES_ELSEWHERE = [
+REMOTE_PLACES = [
     "db.example/shop",
     "localhost.evil.example/shop",
     "127.0.0.1.evil.example:5432/shop",
@@ -28,12 +28,17 @@ PLACES_ELSEWHERE = [
     "127.0.0.1/shop?read_default_file=/etc/my.cnf",
     "127.0.0.1/shop?unix_socket=/run/tunnel.sock",
 ]
-PLACES_HERE = ["127.0.0.1/shop", "localhost:6432/shop", "[::1]/shop", "/shop?host=/run/postgresql"]
+LOOPBACK_PLACES = [
+    "127.0.0.1/shop",
+    "localhost:6432/shop",
+    "[::1]/shop",
+    "/shop?host=/run/postgresql",
+]
 
 
 @pytest.fixture
 def name_database(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let ``DATABASE_URL`` and ``DEBUG`` of the site say something else."""
+    """Change ``DATABASE_URL`` and ``DEBUG`` of the site for this test."""
 
     def name(url: str, *, debug: bool = True) -> None:
         database = {"HOST": "", "OPTIONS": {}, **environ.Env.db_url_config(url)}
@@ -43,9 +48,9 @@ def name_database(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return name
 
 
-@pytest.mark.parametrize("place", PLACES_ELSEWHERE)
+@pytest.mark.parametrize("place", REMOTE_PLACES)
 @pytest.mark.parametrize("scheme", ["postgres", "mysql"])
-def test_server_elsewhere_is_refused_before_it_is_reached(
+def test_database_server_on_other_machine_is_refused_before_connecting(
     name_database: Callable[..., None], scheme: str, place: str
 ) -> None:
     name_database(f"{scheme}://shop:s3cret@{place}")
@@ -55,8 +60,8 @@ def test_server_elsewhere_is_refused_before_it_is_reached(
     assert "s3cret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("place", PLACES_HERE)
-def test_server_on_loopback_without_debug_is_refused(
+@pytest.mark.parametrize("place", LOOPBACK_PLACES)
+def test_database_server_on_loopback_without_debug_is_refused(
     name_database: Callable[..., None], place: str
 ) -> None:
     name_database(f"postgres://shop:s3cret@{place}", debug=False)
@@ -67,18 +72,18 @@ def test_server_on_loopback_without_debug_is_refused(
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="DATABASE_URL names no server")
 @pytest.mark.django_db
-class TestServerOnLoopback:
+class TestDatabaseServerOnLoopback:
     @pytest.fixture(autouse=True)
     def in_development(self, settings: Any) -> None:
         settings.DEBUG = True
 
-    def test_database_with_tables_of_others_is_refused(self) -> None:
+    def test_database_with_foreign_tables_is_refused(self) -> None:
         with pytest.raises(CommandError, match="tables of others"):
             claim_database()
         assert MARKER not in connection.introspection.table_names()
 
     @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs an empty schema")
-    def test_empty_database_becomes_the_demos_own(self) -> None:
+    def test_empty_database_is_marked_and_accepted_again(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA empty; SET LOCAL search_path TO empty")
         claim_database()
@@ -87,10 +92,10 @@ class TestServerOnLoopback:
 
         claim_database()
 
-    def test_connection_that_leads_elsewhere_is_refused(
+    def test_connection_to_other_machine_is_refused_despite_loopback_settings(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As ``PGHOSTADDR`` can lead it, which no setting shows."""
+        """``PGHOSTADDR`` can redirect it, which no setting shows."""
         monkeypatch.setattr("example_project.gallery.own_database._peer", lambda: "192.0.2.1")
 
         with pytest.raises(CommandError, match="on another machine"):

@@ -27,13 +27,13 @@ def seconds_left(state: GatewayState) -> float:
     return (state.paused_until - datetime.now(timezone.utc)).total_seconds()
 
 
-def test_at_first_there_is_none() -> None:
+def test_new_account_is_not_paused() -> None:
     state = gateway_state()
 
     assert (state.name, state.is_paused, state.pause_count) == ("default", False, 0)
 
 
-def test_grows_from_15_seconds_to_5_minutes() -> None:
+def test_pause_backoff_grows_from_15_seconds_to_5_minutes() -> None:
     lengths = []
     for _ in range(7):
         pause(gateway_state(), WRONG_KEY)
@@ -45,16 +45,16 @@ def test_grows_from_15_seconds_to_5_minutes() -> None:
 @pytest.mark.parametrize(
     ("retry_after", "length"),
     [(7, 7), (600, 600), (10**7, 3600), (0, 15), (-5, 15)],
-    ids=["short", "long", "absurd", "at once", "past"],
+    ids=["7 s", "10 min", "above 1 h", "zero", "negative"],
 )
-def test_is_as_long_as_the_gateway_asks_within_reason(retry_after: int, length: int) -> None:
-    wanted = timedelta(seconds=retry_after)
-    pause(gateway_state(), OctovidRateLimitError("429", retry_after=wanted))
+def test_pause_after_429_follows_retry_after_within_bounds(retry_after: int, length: int) -> None:
+    error = OctovidRateLimitError("429", retry_after=timedelta(seconds=retry_after))
+    pause(gateway_state(), error)
 
     assert seconds_left(gateway_state()) == length
 
 
-def test_says_why_and_is_loud(caplog: pytest.LogCaptureFixture) -> None:
+def test_pause_stores_its_reason_and_logs_an_error(caplog: pytest.LogCaptureFixture) -> None:
     pause(gateway_state(), WRONG_KEY)
 
     state = gateway_state()
@@ -63,28 +63,30 @@ def test_says_why_and_is_loud(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[-1].levelname == "ERROR"
 
 
-def test_of_several_workers_at_once_is_one() -> None:
-    seen = gateway_state()
-    pause(seen, WRONG_KEY)
-    pause(seen, WRONG_KEY)
+def test_pause_by_two_workers_with_same_state_counts_once() -> None:
+    state = gateway_state()
+    pause(state, WRONG_KEY)
+    pause(state, WRONG_KEY)
 
     assert gateway_state().pause_count == 1
 
 
-def test_lets_one_request_go_first_when_it_is_over(clock: time_machine.Coordinates) -> None:
+def test_expired_pause_admits_exactly_one_probe(clock: time_machine.Coordinates) -> None:
     pause(gateway_state(), WRONG_KEY)
     assert not claim_probe(gateway_state())
     clock.shift(15)
 
-    seen = gateway_state()
-    assert [claim_probe(seen), claim_probe(seen), claim_probe(gateway_state())] == [
+    state = gateway_state()
+    assert [claim_probe(state), claim_probe(state), claim_probe(gateway_state())] == [
         True,
         False,
         False,
     ]
 
 
-def test_whose_first_request_was_killed_lets_another_go(clock: time_machine.Coordinates) -> None:
+def test_probe_lease_of_killed_worker_expires_and_is_claimed_again(
+    clock: time_machine.Coordinates,
+) -> None:
     pause(gateway_state(), WRONG_KEY)
     clock.shift(15)
     assert claim_probe(gateway_state())
@@ -93,7 +95,7 @@ def test_whose_first_request_was_killed_lets_another_go(clock: time_machine.Coor
     assert claim_probe(gateway_state())
 
 
-def test_ends_by_an_answer(clock: time_machine.Coordinates) -> None:
+def test_resume_clears_pause_reason_and_backoff(clock: time_machine.Coordinates) -> None:
     pause(gateway_state(), WRONG_KEY)
     clock.shift(15)
 
@@ -101,13 +103,13 @@ def test_ends_by_an_answer(clock: time_machine.Coordinates) -> None:
 
     state = gateway_state()
     assert (state.is_paused, state.pause_reason, state.pause_count) == (False, "", 0)
-    assert not claim_probe(state), "everybody may ask, nobody is first"
+    assert not claim_probe(state), "no probe is needed: every task may be polled"
 
 
-def test_is_not_ended_by_who_does_not_know_of_it() -> None:
-    seen = gateway_state()
-    pause(seen, WRONG_KEY)
+def test_resume_with_stale_state_keeps_pause() -> None:
+    stale = gateway_state()
+    pause(stale, WRONG_KEY)
 
-    resume(seen)
+    resume(stale)
 
     assert gateway_state().is_paused

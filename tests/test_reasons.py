@@ -9,7 +9,7 @@ from octovid_django.reasons import error_text, fail_reason, is_of_gateway
 
 class TestFailReason:
     @pytest.mark.parametrize(
-        "hollow",
+        "generic",
         [
             *("task failed", "Task Failed!", "upstream returned error", "SUCCEED", "success", "ok"),
             *("Video generation failed.", "unknown error", "error", "task_failed", "Error: null"),
@@ -24,22 +24,22 @@ class TestFailReason:
             *("Generation failed, please try again later", "", " "),
         ],
     )
-    def test_that_says_nothing_gives_way_to_the_inner_one(self, hollow: str) -> None:
+    def test_generic_reason_yields_to_specific_inner_error(self, generic: str) -> None:
         inner = {"error": {"code": "Moderated", "message": "The prompt names a person."}}
 
-        reason = fail_reason([{"fail_reason": hollow}, inner])
+        reason = fail_reason([{"fail_reason": generic}, inner])
 
         assert reason == "The prompt names a person. (Moderated)"
 
     @pytest.mark.parametrize(
-        "spoken",
+        "specific",
         [
             *("content rejected", "timeout", "insufficient quota", "upstream error: no credit"),
             *("内容违规", "账户余额不足", "プロンプトが拒否されました", "task failed: Moderated"),
         ],
     )
-    def test_that_says_something_stays(self, spoken: str) -> None:
-        assert fail_reason([{"fail_reason": spoken}, {"error": "something else"}]) == spoken
+    def test_specific_reason_is_kept(self, specific: str) -> None:
+        assert fail_reason([{"fail_reason": specific}, {"error": "something else"}]) == specific
 
     @pytest.mark.parametrize(
         "name",
@@ -48,15 +48,15 @@ class TestFailReason:
             *("message", "msg", "task_status_msg", "status_message", "detail", "FilteredReasons"),
         ],
     )
-    def test_is_found_by_the_end_of_its_name(self, name: str) -> None:
+    def test_reason_is_found_under_every_usual_field_name(self, name: str) -> None:
         for value in ("a weapon", ["a weapon"], {"message": "a weapon"}, [{"msg": "a weapon"}]):
             assert fail_reason([{}, {name: value}]) == "a weapon"
 
-    def test_that_says_nothing_is_told_where_there_is_no_other(self) -> None:
+    def test_generic_reason_is_kept_without_specific_one(self) -> None:
         assert fail_reason([{"fail_reason": "task failed", "message": "success"}]) == "task failed"
 
     @pytest.mark.parametrize("word", ["success", "SUCCEED", "ok", "成功"])
-    def test_that_is_a_word_of_success_is_none(self, word: str) -> None:
+    def test_success_word_is_no_reason(self, word: str) -> None:
         assert fail_reason([{"fail_reason": word}]) == ""
 
     @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ class TestFailReason:
             *((True, "a weapon"), (10**400, "a weapon"), ([], "a weapon"), ("weapon", "a weapon")),
         ],
     )
-    def test_has_its_code_where_that_says_more(self, code: Any, reason: str) -> None:
+    def test_error_code_is_appended_where_it_adds_information(self, code: Any, reason: str) -> None:
         assert fail_reason([{"error": {"code": code, "message": "a weapon"}}]) == reason
 
-    def test_may_stand_among_others(self) -> None:
+    def test_specific_text_among_others_replaces_generic_reason(self) -> None:
         assert fail_reason([{"fail_reason": "failed"}], ["No such prompt."]) == "No such prompt."
 
     @pytest.mark.parametrize("value", [None, 7, True, [], {}, [[]], [None], {"code": []}])
-    def test_of_another_kind_is_none(self, value: Any) -> None:
+    def test_value_of_wrong_type_is_no_reason(self, value: Any) -> None:
         assert fail_reason([{"fail_reason": value, "error": value, "message": value}]) == ""
 
-    def test_nested_without_end_is_none(self) -> None:
+    def test_reason_nested_too_deeply_is_ignored(self) -> None:
         error: Any = {"message": "deep"}
         for _ in range(100):
             error = {"error": [error]}
@@ -105,16 +105,16 @@ class TestErrorText:
             {"success": False, "message": "no"},
         ],
     )
-    def test_is_found_in_every_usual_place(self, body: Any) -> None:
+    def test_message_is_found_in_every_usual_field(self, body: Any) -> None:
         assert error_text(body) == "no"
 
     @pytest.mark.parametrize("body", [None, [], "no", 7, {}, {"message": 7}, {"error": {"a": 1}}])
-    def test_is_none_where_nothing_is_said(self, body: Any) -> None:
+    def test_body_without_message_has_no_error_text(self, body: Any) -> None:
         assert error_text(body) is None
 
 
 @pytest.mark.parametrize(
-    ("body", "is_ours"),
+    ("body", "expected"),
     [
         ({"error": {"message": "no key", "type": "new_api_error"}}, True),
         ({"success": False, "message": "no key"}, True),
@@ -124,5 +124,5 @@ class TestErrorText:
         ("no key", False),
     ],
 )
-def test_problem_details_and_pages_are_not_of_the_gateway(body: Any, is_ours: bool) -> None:
-    assert is_of_gateway(body) is is_ours
+def test_only_error_with_gateway_shape_is_of_gateway(body: Any, expected: bool) -> None:
+    assert is_of_gateway(body) is expected

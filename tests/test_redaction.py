@@ -1,4 +1,4 @@
-"""What is taken out of a text before it is stored or shown, and what an operator still reads."""
+"""What is redacted in a text before it is stored or shown, and what an operator still reads."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def key(configure: Callable[..., None]) -> None:
     configure(API_KEY=KEY)
 
 
-SPELLINGS: dict[str, Callable[[str], str]] = {
-    "as_it_is": lambda key: key,
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": lambda key: key,
     "upper": str.upper,
     "quoted": lambda key: quote(key, safe=""),
     "quoted_twice": lambda key: quote(quote(key, safe=""), safe=""),
@@ -53,14 +53,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_key_in_any_spelling_is_redacted(spelling: str) -> None:
-    spelled = SPELLINGS[spelling](KEY)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_key_in_any_encoding_is_redacted(encoding: str) -> None:
+    encoded = ENCODINGS[encoding](KEY)
 
-    redacted = redact(f"no access for {spelled} here")
+    redacted = redact(f"no access for {encoded} here")
 
     assert "***" in redacted
-    assert spelled[4:-4] not in redacted
+    assert encoded[4:-4] not in redacted
     assert redacted.startswith("no access for ")
     assert redacted.endswith(" here")
 
@@ -160,11 +160,11 @@ def test_secret_in_any_surrounding_is_redacted(text: str) -> None:
         "x=1&y=2, if a&b=c, 100%25?",
     ],
 )
-def test_text_without_a_secret_stays(text: str) -> None:
+def test_text_without_secret_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
-def test_link_is_cut_behind_its_path_and_the_rest_of_the_text_stays() -> None:
+def test_link_loses_its_query_and_the_text_around_it_stays() -> None:
     text = f'see "{LINK}#t=1", then http://a/#b'
 
     assert redact(text) == 'see "https://cdn.example/made/v.mp4?…", then http://a/?…'
@@ -204,7 +204,7 @@ def test_known_link_is_redacted_whole_and_in_parts(part: str) -> None:
         str({"k": ["s3cr3t"]}),
     ],
 )
-def test_value_of_a_known_link_is_redacted_in_any_spelling(part: str) -> None:
+def test_query_value_of_known_link_is_redacted_in_any_encoding(part: str) -> None:
     link = "https://cdn.example/v.mp4?X-Tos-Sign=ab%2Fcd%2Bef%3D%3D&k=s3cr3t&foo=TOPSECRET"
 
     redacted = redact(f"bad {part} here", [link])
@@ -221,38 +221,38 @@ def test_value_of_a_known_link_is_redacted_in_any_spelling(part: str) -> None:
         "task cgt-20260412163502-x8k2m: content refused",
     ],
 )
-def test_ordinary_word_that_a_known_link_has_too_stays(text: str) -> None:
+def test_ordinary_word_in_known_link_is_not_redacted(text: str) -> None:
     query = "size=1280x720&model=sora-2-pro&task=cgt-20260412163502-x8k2m&a=failed&b=content"
 
     assert redact(text, [f"https://cdn.example/v.mp4?{query}"]) == text
 
 
-def test_key_escaped_as_go_does_in_json_is_redacted() -> None:
-    spelled = html.escape(KEY).replace("&", r"\u0026")
+def test_key_escaped_like_go_json_is_redacted() -> None:
+    encoded = html.escape(KEY).replace("&", r"\u0026")
 
-    assert redact(f"no access for {spelled}") == "no access for ***"
+    assert redact(f"no access for {encoded}") == "no access for ***"
 
 
-def test_every_account_has_a_key_that_is_redacted(configure: Callable[..., None]) -> None:
+def test_key_of_every_account_is_redacted(configure: Callable[..., None]) -> None:
     configure(ACCOUNTS={"second": {"API_KEY": "second-0123456789"}, "wrong": None})
 
     assert redact(f"{KEY} and second-0123456789") == "*** and ***"
 
 
-def test_text_is_redacted_up_to_where_it_is_cut() -> None:
+def test_very_long_text_is_truncated_and_redacted() -> None:
     redacted = redact("word " * 100_000 + LINK)
 
     assert len(redacted) < 300_000
     assert SIGNATURE not in redacted
 
 
-def test_links_in_a_payload_are_found() -> None:
+def test_links_in_payload_are_found() -> None:
     payload = {"content": {"video_url": LINK}, "frames": ["/f/1.png"], "n": 3, "text": "no link"}
 
     assert sorted(links_in(payload)) == ["/f/1.png", LINK]
 
 
-def test_links_in_a_payload_are_bounded() -> None:
+def test_links_in_payload_are_bounded() -> None:
     assert len(links_in([LINK] * 10_000)) < 100
 
 
@@ -279,7 +279,7 @@ UNITS = (
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("function", [redact, one_line])
-def test_time_grows_no_faster_than_the_text(function: Callable[[str], str], unit: str) -> None:
+def test_redaction_time_is_linear_in_text_length(function: Callable[[str], str], unit: str) -> None:
     def seconds(length: int) -> float:
         text = (unit * length)[:length]
         took = []
@@ -290,12 +290,12 @@ def test_time_grows_no_faster_than_the_text(function: Callable[[str], str], unit
         return min(took)
 
     seconds(1_000)  # compiles what it needs
-    # Quadratic time would be 256 times as long; the second term is what a clock cannot tell.
+    # Quadratic time would be 256 times as long; the second term allows for the clock.
     assert seconds(64_000) < 64 * seconds(4_000) + 0.1
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
-def test_line_is_short_and_printable_whatever_the_text(text: str) -> None:
+def test_one_line_is_short_and_printable_for_any_text(text: str) -> None:
     line = one_line(text)
 
     assert len(line) <= MAX_LINE
@@ -308,7 +308,7 @@ def test_key_between_any_texts_is_redacted(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize("before", range(7_990, 8_010))
-def test_key_where_a_long_text_is_cut_leaves_no_part(before: int) -> None:
+def test_key_at_truncation_point_leaves_no_part(before: int) -> None:
     text = " ".join(["https://cdn.example/?" + "a" * (before - 25), KEY])
 
     assert KEY[:8] not in one_line(text)
@@ -317,7 +317,7 @@ def test_key_where_a_long_text_is_cut_leaves_no_part(before: int) -> None:
 @pytest.mark.parametrize(
     "char", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u2028", "\ufeff", "\r", "\t"]
 )
-def test_character_that_a_terminal_obeys_becomes_a_blank(char: str) -> None:
+def test_terminal_control_character_becomes_blank(char: str) -> None:
     assert printable_lines(f"a{char}b\nc") == "a b\nc"
     assert one_line(f"a{char}\nb") == "a b"
 

@@ -52,10 +52,10 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 @pytest.fixture
 def track(gateway: Gateway) -> Callable[..., VideoTask]:
-    """Track a task that the gateway answers about in this way."""
+    """Track a task about which the gateway responds in this way."""
 
-    def track_task(task_id: str, what: Behaviour, **values: Any) -> VideoTask:
-        gateway.behaviours[task_id] = what
+    def track_task(task_id: str, behaviour: Behaviour, **values: Any) -> VideoTask:
+        gateway.behaviours[task_id] = behaviour
         task = VideoTask.objects.track(task_id)
         VideoTask.objects.filter(pk=task.pk).update(**values)
         task.refresh_from_db()
@@ -67,8 +67,8 @@ def track(gateway: Gateway) -> Callable[..., VideoTask]:
 Track = Callable[..., VideoTask]
 
 
-class TestDue:
-    def test_are_asked_about_once(self, gateway: Gateway, track: Track) -> None:
+class TestDueTasks:
+    def test_due_task_is_polled_once(self, gateway: Gateway, track: Track) -> None:
         track("a", reports("IN_PROGRESS", progress="50%"))
         track("b", success())
 
@@ -84,7 +84,7 @@ class TestDue:
         )
         assert (b.status, b.has_video, b.next_poll_at) == ("SUCCESS", True, None)
 
-    def test_are_asked_about_batch_by_batch(
+    def test_due_tasks_are_polled_batch_by_batch(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(BATCH_SIZE=2)
@@ -95,7 +95,7 @@ class TestDue:
         assert refresh_due().polled == 3
         assert len(set(gateway.polled)) == len(gateway.polled) == 5
 
-    def test_go_the_longest_waiting_first(
+    def test_longest_overdue_task_is_polled_first(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(BATCH_SIZE=1)
@@ -106,50 +106,54 @@ class TestDue:
 
         assert gateway.polled == ["old", "young"]
 
-    def test_are_left_alone_by_others_while_they_are_asked_about(
+    def test_task_leased_by_another_worker_is_not_polled_again(
         self, gateway: Gateway, track: Track
     ) -> None:
         task = track("a", reports("IN_PROGRESS"))
 
-        def look(**_: Any) -> None:
+        def lease(**_: Any) -> None:
             VideoTask.objects.update(next_poll_at=None)
             VideoTask.objects.filter(pk=task.pk).update(next_poll_at=NOW + timedelta(hours=1))
 
         refresh_batch(NOW)
         VideoTask.objects.update(next_poll_at=NOW)
-        video_progressed.connect(look)
+        video_progressed.connect(lease)
         try:
             gateway.behaviours["a"] = reports("QUEUED")
             refresh_due()
         finally:
-            video_progressed.disconnect(look)
+            video_progressed.disconnect(lease)
         assert gateway.polled == ["a", "a"]
 
 
-class TestClaimsOfADeadWorker:
+class TestClaimsOfKilledWorker:
     @pytest.fixture(autouse=True)
     def two_claims(self, track: Track) -> None:
-        """Two tasks that a worker has claimed and asked about, before it died."""
+        """Two tasks that a worker had claimed and polled when it was killed."""
 
-        def die(**_: Any) -> None:
+        def kill(**_: Any) -> None:
             raise KeyboardInterrupt
 
         track("a", reports("IN_PROGRESS"))
         track("b", reports("IN_PROGRESS"))
-        video_progressed.connect(die)
+        video_progressed.connect(kill)
         try:
             with pytest.raises(KeyboardInterrupt):
                 refresh_due()
         finally:
-            video_progressed.disconnect(die)
+            video_progressed.disconnect(kill)
 
-    def test_fall_due_again_within_a_minute(self, clock: time_machine.Coordinates) -> None:
+    def test_lease_of_killed_worker_expires_within_a_minute(
+        self, clock: time_machine.Coordinates
+    ) -> None:
         assert not VideoTask.objects.due().exists()
         clock.shift(60)
         assert refresh_due().polled == 2
 
-    def test_hold_for_a_host_whose_clock_is_ahead(self, clock: time_machine.Coordinates) -> None:
-        """As long as the worker, were it alive, could be asking: by its own clock."""
+    def test_lease_holds_on_host_whose_clock_is_ahead(
+        self, clock: time_machine.Coordinates
+    ) -> None:
+        """For as long as the worker, were it alive, could be polling by its own clock."""
         applied = VideoTask.objects.exclude(poll_count=0)
         assert applied.update(next_poll_at=None) == 1
         ahead = 10
@@ -158,11 +162,13 @@ class TestClaimsOfADeadWorker:
         assert refresh_due().polled == 0
 
 
-class TestOneRowsPoison:
+class TestTaskErrors:
     @pytest.mark.parametrize(
         "poison", [DENIED, BROKEN, NOT_JSON, responds(200, [1]), responds(200, {})]
     )
-    def test_is_that_rows(self, gateway: Gateway, track: Track, poison: Behaviour) -> None:
+    def test_error_of_one_task_backs_off_that_task_alone(
+        self, gateway: Gateway, track: Track, poison: Behaviour
+    ) -> None:
         bad = track("bad", poison)
         good = track("good", success())
 
@@ -178,7 +184,7 @@ class TestOneRowsPoison:
         assert not gateway_state().is_paused
 
     @pytest.mark.parametrize("error", [DataError("no squares"), OverflowError("no squares")])
-    def test_may_be_an_answer_that_the_database_refuses(
+    def test_response_that_database_refuses_is_error_of_that_task(
         self, gateway: Gateway, track: Track, error: Exception
     ) -> None:
         def refuse_squares(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
@@ -196,7 +202,7 @@ class TestOneRowsPoison:
         assert bad.last_error == "the answer cannot be stored: no squares"
         assert (good.ratio, good.last_error) == ("16:9", "")
 
-    def test_a_gateway_that_is_not_there_blames_no_account(
+    def test_unreachable_gateway_does_not_pause_account(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         task = track("a", success())
@@ -209,9 +215,9 @@ class TestOneRowsPoison:
         assert not gateway_state().is_paused
 
 
-class TestTheAccountsTrouble:
+class TestAccountErrors:
     @pytest.mark.parametrize(
-        ("trouble", "reason"),
+        ("behaviour", "reason"),
         [
             (WRONG_KEY, "401"),
             (TOO_MANY, "429"),
@@ -220,30 +226,32 @@ class TestTheAccountsTrouble:
             (responds(404, {"error": {"message": "Invalid URL (GET /v1/v1)"}}), "404"),
         ],
     )
-    def test_is_everyones_pause_and_marks_who_met_it(
+    def test_401_402_404_or_429_pauses_all_polling_and_marks_one_task(
         self,
         gateway: Gateway,
         track: Track,
         configure: Callable[..., None],
-        trouble: Behaviour,
+        behaviour: Behaviour,
         reason: str,
     ) -> None:
         configure(CONCURRENCY=1)
         for number in range(20):
-            track(f"t{number:02}", trouble)
+            track(f"t{number:02}", behaviour)
 
         summary = refresh_due()
 
-        assert summary.polled == summary.failed == len(gateway.polled) == 1, "the rest is not asked"
+        assert summary.polled == summary.failed == len(gateway.polled) == 1, (
+            "the rest is not polled"
+        )
         assert gateway_state().is_paused
         assert reason in gateway_state().pause_reason
         assert VideoTask.objects.filter(error_count=0, last_error="", poll_count=0).count() == 19
-        assert VideoTask.objects.due().count() == 19, "the leases are given back"
+        assert VideoTask.objects.due().count() == 19, "the leases are released"
         task = VideoTask.objects.get(error_count=1, poll_count=1)
         assert reason in task.last_error
         assert task.next_poll_at == NOW + timedelta(seconds=15)
 
-    def test_ends_by_one_request_that_goes_first(
+    def test_probe_goes_first_after_pause_and_its_success_resumes_polling(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         for number in range(5):
@@ -252,11 +260,11 @@ class TestTheAccountsTrouble:
         gateway.requests.clear()
 
         refresh_due()
-        assert gateway.polled == [], "nothing is asked in the pause"
+        assert gateway.polled == [], "nothing is polled during the pause"
 
         clock.shift(16)
         refresh_due()
-        assert len(gateway.polled) == 1, "still wrong: only one was asked"
+        assert len(gateway.polled) == 1, "still wrong: only the probe was sent"
         assert gateway_state().pause_count == 2
 
         gateway.behaviours = dict.fromkeys(gateway.behaviours, reports("QUEUED"))
@@ -265,14 +273,14 @@ class TestTheAccountsTrouble:
         assert gateway_state().pause_count == 0
         assert refresh_due().polled == 4
 
-    def test_lasts_as_long_as_the_gateway_asks(self, gateway: Gateway, track: Track) -> None:
+    def test_429_pauses_for_its_retry_after(self, gateway: Gateway, track: Track) -> None:
         track("a", responds(429, Retry_After="77"))
 
         refresh_due()
 
         assert gateway_state().paused_until == NOW + timedelta(seconds=77)
 
-    def test_keeps_what_the_others_of_the_batch_were_told(
+    def test_401_in_batch_keeps_responses_about_other_tasks(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(CONCURRENCY=1)
@@ -283,9 +291,9 @@ class TestTheAccountsTrouble:
         assert refresh_due().completed == 1
 
         assert VideoTask.objects.get(status="SUCCESS").task_id == "a"
-        assert gateway_state().is_paused, "an answer from before the trouble does not end it"
+        assert gateway_state().is_paused, "a response from before the error does not end the pause"
 
-    def test_with_one_task_does_not_hold_up_the_others_for_ever(
+    def test_one_poisoned_task_does_not_block_the_others(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         track("poison", responds(404, "<html>"), next_poll_at=NOW - timedelta(hours=1))
@@ -297,7 +305,7 @@ class TestTheAccountsTrouble:
 
         assert VideoTask.objects.get(task_id="good").status == "SUCCESS"
 
-    def test_of_a_connection_does_not_end_a_pause(
+    def test_transient_502_of_probe_keeps_pause(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         task = track("a", WRONG_KEY)
@@ -310,8 +318,8 @@ class TestTheAccountsTrouble:
         assert gateway_state().pause_count == 1
 
 
-class TestEnds:
-    def test_belong_to_whom_writes_them_first(
+class TestCompletions:
+    def test_completion_is_not_overwritten_by_later_response(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
         task = track("a", success())
@@ -322,9 +330,9 @@ class TestEnds:
 
         task.refresh_from_db()
         assert (task.status, task.progress) == ("SUCCESS", 100)
-        assert len(take_messages()) == 1, "one delivery is asked for"
+        assert len(take_messages()) == 1, "one delivery is queued"
 
-    def test_wake_a_worker_up_after_the_commit(self, gateway: Gateway, track: Track) -> None:
+    def test_completion_wakes_worker_after_commit(self, gateway: Gateway, track: Track) -> None:
         task = track("a", success())
         with transaction.atomic():
             refresh_tasks([task])
@@ -334,7 +342,7 @@ class TestEnds:
         assert message["func"] == "octovid_django.tasks.deliver_completion"
         assert message["args"] == (task.pk,)
 
-    def test_that_were_lost_are_taken_back_and_told_anew(
+    def test_lost_task_that_succeeds_is_delivered_anew(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
         task = track(
@@ -357,9 +365,7 @@ class TestEnds:
             ("video_completed", 1),
         ]
 
-    def test_of_a_task_that_is_deleted_meanwhile_are_nobodys(
-        self, gateway: Gateway, track: Track
-    ) -> None:
+    def test_response_about_deleted_task_is_dropped(self, gateway: Gateway, track: Track) -> None:
         track("a", success())
         second = track("b", reports("QUEUED"))
 
@@ -380,7 +386,7 @@ NO_VIDEO = responds(404, {"error": {"message": "no video"}})
 
 
 class TestSuccessWithoutLink:
-    """After a minute of grace the gateway is asked for the video itself."""
+    """After a minute of grace the video itself is requested from the gateway."""
 
     @pytest.fixture
     def refresh(
@@ -398,7 +404,7 @@ class TestSuccessWithoutLink:
 
         return refresh_until
 
-    def test_is_not_asked_for_within_the_grace(
+    def test_video_is_not_requested_within_grace_minute(
         self, gateway: Gateway, refresh: Callable[[int], VideoTask]
     ) -> None:
         gateway.behaviours["content"] = VIDEO
@@ -406,7 +412,7 @@ class TestSuccessWithoutLink:
         assert not refresh(59).is_finished
         assert set(gateway.polled) == {"t"}
 
-    def test_gets_the_gateways_own_link_where_that_has_the_video(
+    def test_link_at_gateway_is_used_where_gateway_has_the_video(
         self, gateway: Gateway, refresh: Callable[[int], VideoTask]
     ) -> None:
         gateway.behaviours["content"] = VIDEO
@@ -417,7 +423,7 @@ class TestSuccessWithoutLink:
         assert task.video_url == f"{gateway.url}/v1/videos/t/content"
         assert gateway.polled.count("content") == 1
 
-    def test_completes_without_one_where_the_gateway_has_none(
+    def test_task_succeeds_without_link_where_gateway_has_no_video(
         self, gateway: Gateway, refresh: Callable[[int], VideoTask]
     ) -> None:
         gateway.behaviours["content"] = NO_VIDEO
@@ -427,29 +433,29 @@ class TestSuccessWithoutLink:
         assert (task.status, task.video_url) == ("SUCCESS", "")
         assert gateway.polled.count("content") == 1
 
-    @pytest.mark.parametrize("trouble", [BROKEN, TOO_MANY])
-    def test_is_asked_for_again_after_a_passing_error(
-        self, gateway: Gateway, refresh: Callable[[int], VideoTask], trouble: Behaviour
+    @pytest.mark.parametrize("behaviour", [BROKEN, TOO_MANY])
+    def test_video_request_is_retried_after_502_or_429(
+        self, gateway: Gateway, refresh: Callable[[int], VideoTask], behaviour: Behaviour
     ) -> None:
-        gateway.behaviours["content"] = trouble
+        gateway.behaviours["content"] = behaviour
         task = refresh(60)
         assert (task.is_finished, task.error_count) == (False, 1)
         assert "when asked for the video" in task.last_error
-        assert not gateway_state().is_paused, "the account may ask about tasks"
+        assert not gateway_state().is_paused, "the polling of tasks goes on"
 
         gateway.behaviours["content"] = VIDEO
         assert refresh(120).has_video
 
-    @pytest.mark.parametrize("trouble", [BROKEN, TOO_MANY])
-    def test_completes_in_bounded_time_and_tries_whatever_the_error(
+    @pytest.mark.parametrize("behaviour", [BROKEN, TOO_MANY])
+    def test_task_succeeds_in_bounded_time_and_requests_despite_errors(
         self,
         gateway: Gateway,
         refresh: Callable[[int], VideoTask],
         configure: Callable[..., None],
-        trouble: Behaviour,
+        behaviour: Behaviour,
     ) -> None:
         configure(POLL_INTERVAL=1, LOST_AFTER=60)
-        gateway.behaviours["content"] = trouble
+        gateway.behaviours["content"] = behaviour
 
         task = refresh(600)
 
@@ -458,7 +464,9 @@ class TestSuccessWithoutLink:
         assert task.completed_at <= NOW + timedelta(seconds=400)
         assert gateway.polled.count("content") <= 12
 
-    def test_that_has_completed_is_asked_for_by_hand(self, gateway: Gateway, track: Track) -> None:
+    def test_refresh_of_finished_task_without_link_requests_video(
+        self, gateway: Gateway, track: Track
+    ) -> None:
         done = {"status": "SUCCESS", "next_poll_at": None}
         task = track("t", reports("SUCCESS", task_id="t"), **done)
         gateway.behaviours["content"] = VIDEO
@@ -468,13 +476,15 @@ class TestSuccessWithoutLink:
         task.refresh_from_db()
         assert task.video_url == f"{gateway.url}/v1/videos/t/content"
 
-    def test_with_its_link_is_not_asked_for(self, gateway: Gateway, track: Track) -> None:
+    def test_refresh_of_finished_task_with_link_requests_no_video(
+        self, gateway: Gateway, track: Track
+    ) -> None:
         done = {"status": "SUCCESS", "next_poll_at": None, "video_url": "https://cdn.example/v"}
         refresh_tasks([track("t", reports("SUCCESS"), **done)])
 
         assert gateway.polled == ["t"]
 
-    def test_is_asked_for_in_no_transaction_and_within_one_timeout(
+    def test_video_request_runs_outside_transaction_within_one_timeout(
         self, gateway: Gateway, track: Track, configure: Callable[..., None]
     ) -> None:
         configure(TIMEOUT=1)
@@ -503,18 +513,18 @@ class TestSuccessWithoutLink:
 
 
 class TestProgress:
-    def test_is_told_with_what_was_before(
+    def test_progress_signal_has_previous_status_and_progress(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
         task = track("a", reports("IN_PROGRESS", progress="50%"), status="QUEUED", progress=10)
 
         refresh_due()
 
-        wanted = {"task": task, "previous_status": "QUEUED", "previous_progress": 10}
-        assert received == [("video_progressed", wanted)]
+        expected = {"task": task, "previous_status": "QUEUED", "previous_progress": 10}
+        assert received == [("video_progressed", expected)]
         assert received[0][1]["task"].progress == 50
 
-    def test_that_is_none_is_not_told(
+    def test_unchanged_task_sends_no_progress_signal(
         self, gateway: Gateway, track: Track, received: Received
     ) -> None:
         track("a", reports("QUEUED"), status="QUEUED")
@@ -523,7 +533,7 @@ class TestProgress:
         assert received == []
 
     @pytest.mark.parametrize("wrap", [lambda receiver: receiver, partial])
-    def test_a_receiver_that_raises_stops_nothing(
+    def test_raising_progress_receiver_stops_nothing(
         self, gateway: Gateway, track: Track, received: Received, wrap: Callable[..., Any]
     ) -> None:
         @wrap
@@ -540,8 +550,8 @@ class TestProgress:
         assert len(received) == 2
 
 
-class TestTheseNow:
-    def test_are_asked_about_due_or_not(self, gateway: Gateway, track: Track) -> None:
+class TestRefreshTasks:
+    def test_task_that_is_not_due_is_polled(self, gateway: Gateway, track: Track) -> None:
         task = track("a", reports("QUEUED"), next_poll_at=NOW + timedelta(hours=1))
         other = track("b", reports("QUEUED"))
 
@@ -549,7 +559,7 @@ class TestTheseNow:
         assert gateway.polled == [task.task_id]
         assert other.task_id not in gateway.polled
 
-    def test_get_a_new_link_when_they_have_ended(self, gateway: Gateway, track: Track) -> None:
+    def test_finished_task_gets_new_link(self, gateway: Gateway, track: Track) -> None:
         task = track("a", success())
         refresh_tasks([task])
         gateway.behaviours["a"] = success("https://cdn.example/new.mp4")
@@ -560,7 +570,9 @@ class TestTheseNow:
         assert task.video_url == "https://cdn.example/new.mp4"
         assert task.video_url_expires_at == NOW + timedelta(hours=12)
 
-    def test_stay_unpolled_when_tracking_was_stopped(self, gateway: Gateway, track: Track) -> None:
+    def test_refresh_of_stopped_task_does_not_resume_polling(
+        self, gateway: Gateway, track: Track
+    ) -> None:
         task = track("a", reports("IN_PROGRESS", progress="50%"), next_poll_at=None)
 
         refresh_tasks([task])
@@ -568,7 +580,7 @@ class TestTheseNow:
         task.refresh_from_db()
         assert (task.progress, task.next_poll_at) == (50, None)
 
-    def test_try_a_pause_out_with_one(
+    def test_refresh_during_pause_sends_one_probe(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         tasks = [track(f"t{number}", WRONG_KEY) for number in range(3)]
@@ -580,14 +592,14 @@ class TestTheseNow:
 
         gateway.behaviours = dict.fromkeys(gateway.behaviours, reports("QUEUED"))
         assert refresh_tasks(tasks) == RefreshSummary(polled=3, changed=3)
-        assert gateway_state().is_paused, "for all others it goes on, until its own probe succeeds"
+        assert gateway_state().is_paused, "for all others it lasts until its own probe succeeds"
 
-    def test_that_are_none_are_nothing(self) -> None:
+    def test_refresh_of_no_tasks_does_nothing(self) -> None:
         assert refresh_tasks([]) == RefreshSummary()
 
 
 @pytest.mark.parametrize("values", [{"API_KEY": ""}, {"TIMEOUT": "ten"}])
-def test_wrong_settings_are_said_before_anything_is_claimed(
+def test_wrong_settings_raise_before_any_task_is_claimed(
     track: Track, configure: Callable[..., None], values: dict[str, Any]
 ) -> None:
     task = track("a", success())
@@ -599,16 +611,16 @@ def test_wrong_settings_are_said_before_anything_is_claimed(
     assert VideoTask.objects.due().count() == 1
 
 
-def test_no_transaction_is_open_while_the_gateway_is_asked(
+def test_no_transaction_is_open_while_polling(
     gateway: Gateway, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track("a", success())
     states = []
-    refreshing = connections["default"]  # of this thread; the asking ones have none
+    refreshing = connections["default"]  # of this thread; those that poll have none
 
     def query(task_id: str) -> Any:
         states.append(refreshing.in_atomic_block)
-        raise OctovidSettingsError("not asked")
+        raise OctovidSettingsError("not polled")
 
     monkeypatch.setattr("octovid_django.refresh.query_task", query)
     refresh_due()

@@ -1,4 +1,4 @@
-"""The sandbox gateway, over real sockets: what it is asked, and what it answers."""
+"""The sandbox gateway over real sockets: requests and responses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def post(sandbox: Sandbox, http_session: requests.Session) -> Post:
 
 @pytest.fixture
 def query(sandbox: Sandbox, http_session: requests.Session) -> Query:
-    """Call the query endpoint and return the ``data`` of a good answer."""
+    """Call the query endpoint and return the ``data`` of a good response."""
 
     def query(task_id: str) -> dict[str, Any]:
         response = http_session.get(query_url(sandbox, task_id), timeout=5)
@@ -105,7 +105,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 class TestCreate:
-    def test_answers_with_the_longer_creation_answer(self, post: Post) -> None:
+    def test_create_responds_with_whole_task_object(self, post: Post) -> None:
         response = post({"model": "doubao-seedance-2-0-260128"})
 
         assert response.status_code == 200
@@ -122,7 +122,7 @@ class TestCreate:
             "progress": 0,
         }
 
-    def test_takes_the_whole_documented_body(self, post: Post, query: Query) -> None:
+    def test_create_accepts_every_documented_field(self, post: Post, query: Query) -> None:
         content = [
             {"type": "text", "text": "a cat \ud800 on a roof"},
             {"type": "image_url", "image_url": {"url": "https://a.test/cat.png"}, "role": "x"},
@@ -136,15 +136,15 @@ class TestCreate:
         state = query(response.json()["task_id"])["data"]
         assert {name: state[name] for name in video} == video
 
-    def test_a_task_ends_as_its_metadata_asks(self, post: Post, query: Query) -> None:
-        polled = {"outcome": "FAILURE", "fail_reason": "No cats, please.", "run_seconds": 0.2}
+    def test_task_fails_as_its_metadata_orders(self, post: Post, query: Query) -> None:
+        order = {"outcome": "FAILURE", "fail_reason": "No cats, please.", "run_seconds": 0.2}
 
-        task_id = post({"model": "sandbox-video", "metadata": polled}).json()["task_id"]
+        task_id = post({"model": "sandbox-video", "metadata": order}).json()["task_id"]
 
         wait_for(lambda: query(task_id)["status"] == "FAILURE")
         assert query(task_id)["fail_reason"] == "No cats, please."
 
-    def test_ids_do_not_repeat(self, sandbox: Sandbox) -> None:
+    def test_task_ids_are_unique(self, sandbox: Sandbox) -> None:
         assert len({sandbox.create() for _ in range(10_000)}) == 10_000
 
     @pytest.mark.parametrize(
@@ -161,7 +161,9 @@ class TestCreate:
         ],
         ids=["empty", "half", "not UTF-8", "deep", "array", "no model", "empty model", "metadata"],
     )
-    def test_a_bad_body_is_told_what_to_send(self, post: Post, body: bytes, hint: str) -> None:
+    def test_create_with_bad_body_is_400_with_hint(
+        self, post: Post, body: bytes, hint: str
+    ) -> None:
         response = post(data=body)
 
         assert response.status_code == 400
@@ -205,14 +207,14 @@ class TestCreate:
             '{"error_seconds": -1}',
         ],
     )
-    def test_bad_metadata_is_named(self, post: Post, metadata: str) -> None:
+    def test_create_with_bad_metadata_is_400_and_names_it(self, post: Post, metadata: str) -> None:
         response = post(data=f'{{"model": "m", "metadata": {metadata}}}')
 
         assert response.status_code == 400
         name = next(iter(json.loads(metadata)))
         assert response.json()["message"].startswith(f'"{name}" must be ')
 
-    def test_python_callers_get_the_same_refusals(self, sandbox: Sandbox) -> None:
+    def test_create_in_python_refuses_bad_outcome(self, sandbox: Sandbox) -> None:
         with pytest.raises(ValueError, match='"outcome" must be "SUCCESS" or "FAILURE"'):
             sandbox.create(outcome="MAYBE")
 
@@ -221,18 +223,18 @@ class TestFraming:
     """A request whose end cannot be found is refused, and the connection with it."""
 
     @pytest.mark.parametrize("length", ["-1", "many", "1.5", "²", "1" * 30, ""])
-    def test_an_invalid_length(self, sandbox: Sandbox, length: str) -> None:
+    def test_invalid_content_length_is_400(self, sandbox: Sandbox, length: str) -> None:
         status, response = raw_post(sandbox, f"Content-Length: {length}\r\n", b"{}")
 
         assert status == 400
         assert "Content-Length" in response["message"]
 
-    def test_a_missing_length(self, sandbox: Sandbox) -> None:
+    def test_missing_content_length_is_400(self, sandbox: Sandbox) -> None:
         status, response = raw_post(sandbox, "", b'{"model": "m"}')
 
         assert (status, response["code"]) == (400, "invalid_request")
 
-    def test_a_chunked_body(self, sandbox: Sandbox) -> None:
+    def test_chunked_body_is_400(self, sandbox: Sandbox) -> None:
         status, response = raw_post(
             sandbox, "Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"
         )
@@ -240,7 +242,7 @@ class TestFraming:
         assert status == 400
         assert "Content-Length" in response["message"]
 
-    def test_a_body_of_the_largest_size_and_one_byte_more(self, post: Post) -> None:
+    def test_body_one_byte_beyond_maximum_is_400(self, post: Post) -> None:
         largest = b'{"model": "m"}'.ljust(MAX_BODY_BYTES)
 
         assert post(data=largest).status_code == 200
@@ -248,7 +250,7 @@ class TestFraming:
         assert response.status_code == 400
         assert "too large" in response.json()["message"]
 
-    def test_what_is_not_http(self, sandbox: Sandbox) -> None:
+    def test_request_that_is_not_http_is_400(self, sandbox: Sandbox) -> None:
         with socket.create_connection(address(sandbox), timeout=5) as client:
             client.sendall(b"\x16\x03\x01 is not HTTP\r\n\r\n")
             client.shutdown(socket.SHUT_WR)
@@ -256,7 +258,7 @@ class TestFraming:
 
 
 class TestQuery:
-    def test_a_success_from_its_beginning_to_its_end(
+    def test_query_of_success_reports_every_stage(
         self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
     ) -> None:
         created_at = 1_775_908_080
@@ -277,10 +279,10 @@ class TestQuery:
             *[("IN_PROGRESS", "processing", "50%")] * 2,
             *[("IN_PROGRESS", "processing", "80%")] * 2,
         ]
-        end = query(task_id)
-        content = end["data"].pop("content")
+        final = query(task_id)
+        content = final["data"].pop("content")
         assert content["video_url"].startswith(f"{sandbox.url}/videos/{task_id}.mp4?")
-        assert end == {
+        assert final == {
             "task_id": task_id,
             "status": "SUCCESS",
             "progress": "100%",
@@ -298,7 +300,7 @@ class TestQuery:
         clock.shift(86_400)
         assert query(task_id)["status"] == "SUCCESS"
 
-    def test_times_are_zero_until_they_have_come(
+    def test_query_reports_0_for_times_to_come(
         self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
     ) -> None:
         task_id = sandbox.create(run_seconds=100)
@@ -312,7 +314,7 @@ class TestQuery:
         clock.shift(20)
         assert [query(task_id)[name] > 0 for name in names] == [True, True, False]
 
-    def test_a_failure(self, sandbox: Sandbox, query: Query) -> None:
+    def test_query_of_failure_reports_its_reason(self, sandbox: Sandbox, query: Query) -> None:
         task_id = sandbox.create(outcome="FAILURE", fail_reason="too bright", run_seconds=0)
 
         state = query(task_id)
@@ -322,18 +324,20 @@ class TestQuery:
         assert state["data"]["status"] == "failed"
         assert (state["data"]["content"], state["data"]["usage"]) == ({}, {})
 
-    def test_a_reason_is_shown_only_with_a_failure(self, sandbox: Sandbox, query: Query) -> None:
+    def test_query_reports_fail_reason_only_after_failure(
+        self, sandbox: Sandbox, query: Query
+    ) -> None:
         assert "fail_reason" not in query(sandbox.create(outcome="FAILURE", run_seconds=60))
         assert "fail_reason" not in query(sandbox.create(run_seconds=0))
 
-    def test_it_ends_by_itself(self, sandbox: Sandbox, query: Query) -> None:
+    def test_task_completes_by_itself(self, sandbox: Sandbox, query: Query) -> None:
         task_id = sandbox.create(run_seconds=0.2)
 
         assert query(task_id)["status"] != "SUCCESS"
         wait_for(lambda: query(task_id)["status"] == "SUCCESS")
 
     @pytest.mark.parametrize("task_id", ["task_x", "sora-2:task_01", "a/b?c#d", "..", "é%"])
-    def test_an_unknown_task(
+    def test_query_of_unknown_task_is_400_task_not_exist(
         self, sandbox: Sandbox, http_session: requests.Session, task_id: str
     ) -> None:
         # requests would resolve "..": the path goes out as it is.
@@ -352,7 +356,7 @@ class TestQuery:
         }
         connection.close()
 
-    def test_an_id_may_be_percent_encoded(self, sandbox: Sandbox, query: Query) -> None:
+    def test_query_accepts_percent_encoded_id(self, sandbox: Sandbox, query: Query) -> None:
         task_id = sandbox.create()
         encoded = "".join(f"%{ord(character):02X}" for character in task_id)
 
@@ -362,18 +366,18 @@ class TestQuery:
 
         assert response.json()["data"]["task_id"] == task_id
 
-    def test_counts_the_calls(
+    def test_query_count_counts_every_call(
         self, sandbox: Sandbox, post: Post, http_session: requests.Session
     ) -> None:
         post({"model": "m"})
         assert sandbox.query_count == 0
         task_id = sandbox.create()
 
-        def ask() -> None:
+        def poll() -> None:
             for _ in range(25):
                 requests.get(query_url(sandbox, task_id), headers=BEARER, timeout=5)
 
-        threads = [threading.Thread(target=ask) for _ in range(4)]
+        threads = [threading.Thread(target=poll) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -389,7 +393,9 @@ class TestAccess:
         [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {KEY}", KEY, "Bearer clé"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_a_wrong_key(self, sandbox: Sandbox, method: str, authorization: str | None) -> None:
+    def test_wrong_key_is_401(
+        self, sandbox: Sandbox, method: str, authorization: str | None
+    ) -> None:
         url = f"{sandbox.url}/v1/video/generations" if method == "POST" else query_url(sandbox, "x")
         headers = {} if authorization is None else {"Authorization": authorization}
 
@@ -401,7 +407,7 @@ class TestAccess:
         assert (error["type"], error["code"]) == ("new_api_error", "")
 
     @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "clé"])
-    def test_a_key_that_no_client_can_send(self, key: str) -> None:
+    def test_api_key_that_no_client_can_send_is_refused(self, key: str) -> None:
         with pytest.raises(ValueError, match="API key"):
             Sandbox(api_key=key)
 
@@ -421,7 +427,7 @@ class TestAccess:
             ("POST", "/videos/a.mp4"),
         ],
     )
-    def test_any_other_path_or_method(self, sandbox: Sandbox, method: str, path: str) -> None:
+    def test_other_path_or_method_is_404(self, sandbox: Sandbox, method: str, path: str) -> None:
         response = requests.request(
             method, f"{sandbox.url}{path}?a=b", headers=BEARER, data=b"{}", timeout=5
         )
@@ -431,14 +437,16 @@ class TestAccess:
         assert error["message"] == f"Invalid URL ({method} {path})"
         assert error["type"] == "invalid_request_error"
 
-    def test_head_has_no_body(self, sandbox: Sandbox, http_session: requests.Session) -> None:
+    def test_head_response_has_no_body(
+        self, sandbox: Sandbox, http_session: requests.Session
+    ) -> None:
         response = http_session.head(query_url(sandbox, "x"), timeout=5)
 
         assert (response.status_code, response.content) == (404, b"")
 
 
 class TestVideo:
-    def test_opens_without_the_key(self, video_url: str) -> None:
+    def test_video_link_opens_without_key(self, video_url: str) -> None:
         response = requests.get(video_url, timeout=5)
 
         assert response.status_code == 200
@@ -446,19 +454,19 @@ class TestVideo:
         assert response.headers["Content-Type"] == "video/mp4"
         assert response.headers["Accept-Ranges"] == "bytes"
 
-    def test_is_an_mp4_that_starts_playing_at_once(self) -> None:
+    def test_video_is_small_mp4_that_starts_at_once(self) -> None:
         assert VIDEO[4:8] == b"ftyp"
         assert VIDEO.index(b"moov") < VIDEO.index(b"mdat")
         assert len(VIDEO) < 120_000
 
-    def test_head(self, video_url: str) -> None:
+    def test_head_of_video_has_its_length(self, video_url: str) -> None:
         response = requests.head(video_url, headers={"Range": "bytes=0-9"}, timeout=5)
 
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["Content-Length"] == str(len(VIDEO))
 
     @pytest.mark.parametrize(
-        ("polled", "start", "stop"),
+        ("byte_range", "start", "stop"),
         [
             ("bytes=0-0", 0, 1),
             ("bytes=10-19", 10, 20),
@@ -468,18 +476,20 @@ class TestVideo:
             ("bytes=0-99999999", 0, len(VIDEO)),
         ],
     )
-    def test_a_part(self, video_url: str, polled: str, start: int, stop: int) -> None:
-        response = requests.get(video_url, headers={"Range": polled}, timeout=5)
+    def test_range_request_is_206_with_that_part(
+        self, video_url: str, byte_range: str, start: int, stop: int
+    ) -> None:
+        response = requests.get(video_url, headers={"Range": byte_range}, timeout=5)
 
         assert response.status_code == 206
         assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(VIDEO)}"
         assert response.content == VIDEO[start:stop]
 
     @pytest.mark.parametrize(
-        "polled", [f"bytes={len(VIDEO)}-", "bytes=99999999-100000000", "bytes=-0"]
+        "byte_range", [f"bytes={len(VIDEO)}-", "bytes=99999999-100000000", "bytes=-0"]
     )
-    def test_a_part_beyond_the_end(self, video_url: str, polled: str) -> None:
-        response = requests.get(video_url, headers={"Range": polled}, timeout=5)
+    def test_range_beyond_end_is_416(self, video_url: str, byte_range: str) -> None:
+        response = requests.get(video_url, headers={"Range": byte_range}, timeout=5)
 
         assert (response.status_code, response.content) == (416, b"")
         assert response.headers["Content-Range"] == f"bytes */{len(VIDEO)}"
@@ -495,7 +505,7 @@ class TestVideo:
             {"Range": "bytes=0-1", "If-Range": '"another video"'},
         ],
     )
-    def test_what_is_no_single_part_gets_the_whole(
+    def test_unsupported_range_gets_whole_video(
         self, video_url: str, headers: dict[str, str]
     ) -> None:
         response = requests.get(video_url, headers=headers, timeout=5)
@@ -503,7 +513,7 @@ class TestVideo:
         assert response.status_code == 200
         assert response.content == VIDEO
 
-    def test_the_link_says_when_it_dies_and_does(
+    def test_video_link_expires_at_its_expiry(
         self, sandbox: Sandbox, query: Query, clock: time_machine.Traveller
     ) -> None:
         task_id = sandbox.create(run_seconds=10)
@@ -515,11 +525,11 @@ class TestVideo:
         clock.shift(43_199)
         assert requests.get(link, timeout=5).status_code == 200
         clock.shift(1)
-        dead = requests.get(link, timeout=5)
-        assert (dead.status_code, dead.json()["Message"]) == (403, "The link has expired")
+        expired = requests.get(link, timeout=5)
+        assert (expired.status_code, expired.json()["Message"]) == (403, "The link has expired")
         assert query(task_id)["data"]["content"]["video_url"] == link
 
-    def test_the_lifetime_can_be_chosen(self) -> None:
+    def test_link_lifetime_of_sandbox_sets_expiry(self) -> None:
         with Sandbox(link_lifetime=0) as sandbox:
             response = requests.get(
                 query_url(sandbox, sandbox.create(run_seconds=0)), headers=BEARER, timeout=5
@@ -539,7 +549,7 @@ class TestVideo:
         ],
         ids=["bare", "signature", "expiry", "other task", "not ASCII", "no time"],
     )
-    def test_a_forged_link(self, video_url: str, forge: Callable[[str], str]) -> None:
+    def test_forged_video_link_is_403(self, video_url: str, forge: Callable[[str], str]) -> None:
         response = requests.get(forge(video_url), headers=BEARER, timeout=5)
 
         assert response.status_code == 403
@@ -553,8 +563,8 @@ class TestErrors:
         http_session: requests.Session,
         clock: time_machine.Traveller,
     ) -> None:
-        polled = {"error": 429, "error_seconds": 90, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
+        order = {"error": 429, "error_seconds": 90, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": order}).json()["task_id"]
 
         seen = []
         for seconds in (0, 30.5, 59.4, 0.1):
@@ -565,12 +575,12 @@ class TestErrors:
         assert seen == [(429, "90"), (429, "60"), (429, "1"), (200, None)]
         assert response.json()["data"]["status"] == "SUCCESS"
 
-    def test_429_is_of_this_task_alone(self, sandbox: Sandbox, query: Query) -> None:
+    def test_429_concerns_its_task_alone(self, sandbox: Sandbox, query: Query) -> None:
         sandbox.create(error=429)
 
         assert query(sandbox.create())["status"] == "NOT_START"
 
-    def test_500_is_the_gateways_own(
+    def test_500_has_code_get_task_failed(
         self, sandbox: Sandbox, http_session: requests.Session
     ) -> None:
         response = http_session.get(query_url(sandbox, sandbox.create(error=500)), timeout=5)
@@ -578,7 +588,7 @@ class TestErrors:
         assert (response.status_code, response.json()["code"]) == (500, "get_task_failed")
 
     @pytest.mark.parametrize("status", [502, 503, 504, 524, 599])
-    def test_other_5xx_are_pages_of_a_proxy(
+    def test_other_5xx_is_html_page_without_retry_after(
         self, sandbox: Sandbox, http_session: requests.Session, status: int
     ) -> None:
         response = http_session.get(query_url(sandbox, sandbox.create(error=status)), timeout=5)
@@ -587,18 +597,18 @@ class TestErrors:
         assert response.headers["Content-Type"] == "text/html"
         assert "Retry-After" not in response.headers
 
-    def test_error_hides_behind_a_wrong_key(self, sandbox: Sandbox) -> None:
+    def test_wrong_key_is_401_before_any_ordered_error(self, sandbox: Sandbox) -> None:
         response = requests.get(query_url(sandbox, sandbox.create(error=429)), timeout=5)
 
         assert response.status_code == 401
 
 
 class TestStuck:
-    def test_task_stays_at_half_for_ever(
+    def test_stuck_task_stays_at_50_percent(
         self, post: Post, query: Query, clock: time_machine.Traveller
     ) -> None:
-        polled = {"outcome": "STUCK", "run_seconds": 10}
-        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
+        order = {"outcome": "STUCK", "run_seconds": 10}
+        task_id = post({"model": "m", "metadata": order}).json()["task_id"]
 
         clock.shift(7)
         before = query(task_id)
@@ -610,11 +620,11 @@ class TestStuck:
 
 
 class TestLinksOfOneTask:
-    def test_link_lifetime_of_a_task_is_its_own(
+    def test_link_lifetime_in_metadata_sets_expiry_of_task(
         self, post: Post, query: Query, clock: time_machine.Traveller
     ) -> None:
-        polled = {"link_lifetime": 60, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
+        order = {"link_lifetime": 60, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": order}).json()["task_id"]
         link = query(task_id)["data"]["content"]["video_url"]
 
         clock.shift(59)
@@ -622,11 +632,11 @@ class TestLinksOfOneTask:
         clock.shift(1)
         assert requests.get(link, timeout=5).status_code == 403
 
-    def test_link_that_needs_the_key_opens_with_it_alone(
+    def test_link_that_needs_key_is_401_without_it(
         self, sandbox: Sandbox, post: Post, query: Query, http_session: requests.Session
     ) -> None:
-        polled = {"needs_key": True, "run_seconds": 0}
-        task_id = post({"model": "m", "metadata": polled}).json()["task_id"]
+        order = {"needs_key": True, "run_seconds": 0}
+        task_id = post({"model": "m", "metadata": order}).json()["task_id"]
         link = query(task_id)["data"]["content"]["video_url"]
 
         assert link == f"{sandbox.url}/v1/videos/{task_id}/content"
@@ -637,7 +647,7 @@ class TestLinksOfOneTask:
         assert (part.status_code, part.content) == (206, VIDEO[:1])
         assert http_session.head(link, timeout=5).status_code == 200
 
-    def test_content_of_any_success_opens_with_the_key(
+    def test_content_of_succeeded_task_opens_with_key(
         self, sandbox: Sandbox, http_session: requests.Session
     ) -> None:
         link = f"{sandbox.url}/v1/videos/{sandbox.create(run_seconds=0)}/content"
@@ -649,7 +659,7 @@ class TestLinksOfOneTask:
         [({"run_seconds": 60}, 400), ({"outcome": "FAILURE", "run_seconds": 0}, 400), (None, 404)],
         ids=["running", "failed", "unknown"],
     )
-    def test_content_of_no_success_is_an_error(
+    def test_content_of_other_task_is_400_or_404(
         self,
         sandbox: Sandbox,
         http_session: requests.Session,
@@ -664,8 +674,8 @@ class TestLinksOfOneTask:
         assert response.json()["error"]["type"] == "new_api_error"
 
 
-class TestLife:
-    def test_many_calls_share_a_connection(self, sandbox: Sandbox) -> None:
+class TestLifecycle:
+    def test_many_calls_share_one_connection(self, sandbox: Sandbox) -> None:
         connection = http.client.HTTPConnection(*address(sandbox), timeout=5)
         connection.connect()
         socket_used = connection.sock
@@ -673,7 +683,7 @@ class TestLife:
         calls = [
             ("GET", f"/v1/video/generations/{task_id}", None),
             ("POST", "/v1/video/generations", b"{"),
-            ("PUT", "/anywhere", b"a body nobody reads"),
+            ("PUT", "/anywhere", b"an unread body"),
             ("HEAD", "/videos/x.mp4", None),
             ("GET", f"/v1/video/generations/{task_id}", None),
         ]
@@ -688,27 +698,27 @@ class TestLife:
         assert connection.sock is socket_used
         connection.close()
 
-    def test_listens_on_loopback_only(self, sandbox: Sandbox) -> None:
+    def test_sandbox_listens_on_loopback_only(self, sandbox: Sandbox) -> None:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.url)
 
-    def test_a_taken_port(self, sandbox: Sandbox) -> None:
+    def test_port_in_use_raises_os_error(self, sandbox: Sandbox) -> None:
         with pytest.raises(OSError, match="in use"):
             Sandbox(port=address(sandbox)[1])
 
-    def test_a_port_is_free_again_at_once(self) -> None:
+    def test_port_is_free_again_after_stop(self) -> None:
         with Sandbox() as first:
             requests.get(first.url, timeout=5)
         with Sandbox(port=address(first)[1]) as second:
             assert requests.get(second.url, timeout=5).status_code == 404
 
-    def test_a_stopped_sandbox_answers_nobody_not_even_old_friends(self) -> None:
+    def test_stopped_sandbox_responds_on_no_open_connection(self) -> None:
         with Sandbox() as sandbox, requests.Session() as session:
             assert session.get(sandbox.url, timeout=5).status_code == 404
             sandbox.stop()
             with pytest.raises(requests.ConnectionError):
                 session.get(sandbox.url, timeout=5)
 
-    def test_stop_is_quick_with_connections_open_and_can_be_repeated(self) -> None:
+    def test_stop_is_quick_with_open_connections_and_idempotent(self) -> None:
         sandbox = Sandbox()
         sandbox.start()
         threads_before = threading.active_count()
@@ -719,10 +729,10 @@ class TestLife:
             sandbox.stop()
             assert time.monotonic() - started < 2
 
-    def test_one_that_was_never_started_can_be_stopped(self) -> None:
+    def test_stop_of_sandbox_never_started_does_nothing(self) -> None:
         Sandbox().stop()
 
-    def test_serve_forever_ends_with_stop(self) -> None:
+    def test_serve_forever_returns_after_stop(self) -> None:
         sandbox = Sandbox()
         thread = threading.Thread(target=sandbox.serve_forever)
         thread.start()
@@ -732,7 +742,7 @@ class TestLife:
         thread.join(5)
         assert not thread.is_alive()
 
-    def test_is_quiet_also_when_clients_hang_up(
+    def test_sandbox_prints_nothing_when_clients_hang_up(
         self, sandbox: Sandbox, video_url: str, capfd: pytest.CaptureFixture[str]
     ) -> None:
         path = video_url.removeprefix(sandbox.url)
@@ -744,13 +754,13 @@ class TestLife:
         ):
             with socket.create_connection(address(sandbox), timeout=5) as client:
                 client.sendall(request)
-                # To close with an answer unread is to reset the connection.
+                # Closing with a response unread resets the connection.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sandbox.stop()
 
         assert capfd.readouterr() == ("", "")
 
-    def test_logs_at_debug_and_never_a_secret(
+    def test_sandbox_logs_at_debug_without_secrets(
         self, sandbox: Sandbox, post: Post, video_url: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.DEBUG, logger="octovid_django.sandbox"):
@@ -767,17 +777,19 @@ class TestLife:
 
 class TestCommand:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_says_how_to_use_it_serves_and_ends_well(self, number: signal.Signals) -> None:
+    def test_command_explains_its_use_serves_and_exits_0_on_signal(
+        self, number: signal.Signals
+    ) -> None:
         with run_command("--port", "0", "--api-key", "other-key") as process:
             try:
-                reported = read_until(process, "curl ")
-                settings = re.search(r"OCTOVID = (\{.*\})", reported)
+                output = read_until(process, "curl ")
+                settings = re.search(r"OCTOVID = (\{.*\})", output)
                 assert settings
                 octovid = json.loads(settings[1])
                 assert octovid["API_KEY"] == "other-key"
-                assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", reported)
-                assert '"outcome": "FAILURE"' in reported + read_until(process, "needs_key")
-                curl = next(line for line in reported.splitlines() if "curl" in line)
+                assert re.search(r"listens at http://127\.0\.0\.1:\d+\.", output)
+                assert '"outcome": "FAILURE"' in output + read_until(process, "needs_key")
+                curl = next(line for line in output.splitlines() if "curl" in line)
                 assert f"{octovid['BASE_URL']}/v1/video/generations" in curl
                 response = requests.post(
                     f"{octovid['BASE_URL']}/v1/video/generations",
@@ -793,14 +805,14 @@ class TestCommand:
         assert (process.returncode, err) == (0, "")
         assert "stopped" in out
 
-    def test_help_names_every_option_of_a_task(self) -> None:
+    def test_help_names_every_option_of_task(self) -> None:
         with run_command("--help") as process:
             out, _ = process.communicate(timeout=20)
 
         assert all(f'"{name}": ' in out for name in ("outcome", *OPTIONS))
         assert '"outcome": "FAILURE"          it fails; "STUCK"' in out
 
-    def test_a_taken_port_is_one_line(self, sandbox: Sandbox) -> None:
+    def test_command_with_port_in_use_prints_one_line_error(self, sandbox: Sandbox) -> None:
         port = str(address(sandbox)[1])
         with run_command("--port", port) as process:
             _, err = process.communicate(timeout=20)
@@ -811,14 +823,14 @@ class TestCommand:
         assert "--port 0" in err
 
     @pytest.mark.parametrize("port", ["65536", "-1", "http", "²", "9" * 5000])
-    def test_a_port_that_is_none(self, port: str) -> None:
+    def test_command_with_invalid_port_is_usage_error(self, port: str) -> None:
         with run_command(f"--port={port}") as process:
             _, err = process.communicate(timeout=20)
 
         assert process.returncode == 2
         assert "a port is a number from 0 (any free one) to 65535" in err
 
-    def test_a_key_that_no_client_can_send(self) -> None:
+    def test_command_with_unsendable_api_key_prints_one_line_error(self) -> None:
         with run_command("--port", "0", "--api-key", "two words") as process:
             _, err = process.communicate(timeout=20)
 
@@ -836,7 +848,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def raw_post(sandbox: Sandbox, headers: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    """Post with these header lines as they are, and return the status and the JSON answer."""
+    """Post with these header lines as they are, and return the status and the JSON response."""
     head = (
         "POST /v1/video/generations HTTP/1.1\r\nHost: sandbox\r\n"
         f"Authorization: Bearer {KEY}\r\n{headers}\r\n"
@@ -865,11 +877,11 @@ def run_command(*arguments: str) -> subprocess.Popen[str]:
 
 
 def read_until(process: subprocess.Popen[str], word: str) -> str:
-    """Read the output up to the line with ``word``; the end of the process ends it too."""
+    """Read the output up to the line with ``word``; fail if the process exits before."""
     assert process.stdout
-    reported = ""
+    output = ""
     for line in process.stdout:
-        reported += line
+        output += line
         if word in line:
-            return reported
-    raise AssertionError(f"the command ended without {word!r}: {reported}")
+            return output
+    raise AssertionError(f"the command exited without {word!r}: {output}")

@@ -1,4 +1,4 @@
-"""The schedule that ``migrate`` leaves behind, and what it leaves alone."""
+"""The schedule that ``migrate`` creates, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def fresh() -> None:
 
 
 @pytest.mark.usefixtures("fresh")
-class TestMigrating:
-    def test_creates_one_schedule_of_every_minute_for_ever(self) -> None:
+class TestMigrate:
+    def test_migrate_creates_one_schedule_for_every_minute(self) -> None:
         schedule = Schedule.objects.get()
 
         assert (schedule.name, schedule.func) == (
@@ -50,7 +50,7 @@ class TestMigrating:
         assert (schedule.schedule_type, schedule.minutes) == (Schedule.MINUTES, 1)
         assert (schedule.repeats, schedule.cluster) == (-1, None)
 
-    def test_again_creates_no_other(self) -> None:
+    def test_migrate_again_is_idempotent(self) -> None:
         pk = Schedule.objects.get().pk
 
         migrate()
@@ -62,7 +62,7 @@ class TestMigrating:
         [{"minutes": 5}, {"repeats": 0}, {"kwargs": "{}"}, {"cluster": "videos"}],
         ids=lambda edit: next(iter(edit)),
     )
-    def test_again_keeps_what_an_operator_has_edited(self, edit: dict[str, Any]) -> None:
+    def test_migrate_again_keeps_edits_of_operator(self, edit: dict[str, Any]) -> None:
         Schedule.objects.update(**edit)
         before = Schedule.objects.values().get()
 
@@ -70,21 +70,21 @@ class TestMigrating:
 
         assert Schedule.objects.values().get() == before
 
-    def test_again_brings_a_deleted_schedule_back(self) -> None:
+    def test_migrate_again_restores_deleted_schedule(self) -> None:
         Schedule.objects.all().delete()
 
         migrate()
 
         assert Schedule.objects.get().name == "octovid-refresh"
 
-    def test_again_keeps_the_sites_other_schedules(self) -> None:
+    def test_migrate_again_keeps_other_schedules(self) -> None:
         other = Schedule.objects.create(name="reports", func="math.sqrt")
 
         migrate()
 
         assert Schedule.objects.exclude(name="octovid-refresh").get() == other
 
-    def test_again_gives_it_to_the_cluster_of_the_settings(
+    def test_migrate_again_moves_schedule_to_configured_cluster(
         self, configure: Callable[..., None]
     ) -> None:
         Schedule.objects.update(cluster="elsewhere", minutes=5)
@@ -96,7 +96,7 @@ class TestMigrating:
         assert (schedule.cluster, schedule.minutes) == ("videos", 5)
 
 
-def test_migrating_creates_it_for_the_cluster_of_the_settings(
+def test_migrate_creates_schedule_for_configured_cluster(
     configure: Callable[..., None],
 ) -> None:
     Schedule.objects.all().delete()
@@ -108,7 +108,7 @@ def test_migrating_creates_it_for_the_cluster_of_the_settings(
 
 
 @pytest.mark.parametrize("octovid", [None, {"CLUSTER": 7}, {}])
-def test_wrong_settings_do_not_stop_migrating(settings: Any, octovid: object) -> None:
+def test_migrate_with_wrong_settings_creates_schedule(settings: Any, octovid: object) -> None:
     Schedule.objects.all().delete()
     settings.OCTOVID = octovid
 
@@ -118,39 +118,39 @@ def test_wrong_settings_do_not_stop_migrating(settings: Any, octovid: object) ->
 
 
 @pytest.mark.usefixtures("fresh")
-class TestWhatDjangoQReads:
-    def test_its_arguments_are_a_literal_that_keeps_the_result_table_empty(self) -> None:
+class TestStoredSchedule:
+    def test_schedule_kwargs_are_a_literal_that_saves_no_results(self) -> None:
         kwargs = ast.literal_eval(Schedule.objects.get().kwargs)
 
         assert kwargs == {"q_options": {"save": False, "ack_failure": True}}
 
-    def test_its_function_can_be_found_and_called_with_nothing(self) -> None:
+    def test_schedule_function_exists_and_takes_no_arguments(self) -> None:
         function = locate(Schedule.objects.get().func)
 
         assert callable(function)
         assert function.__code__.co_argcount == 0
 
-    def test_django_q_takes_it_for_valid(self) -> None:
+    def test_schedule_is_valid_for_django_q(self) -> None:
         Schedule.objects.get().full_clean()
 
 
 class TestWithoutDjangoQ:
-    def test_nothing_happens_when_its_models_are_not_among_the_migrated(self) -> None:
+    def test_no_schedule_is_created_without_models_of_django_q(self) -> None:
         Schedule.objects.all().delete()
 
         ensure_schedule(using="default", apps=ProjectState().apps)
 
         assert not Schedule.objects.exists()
 
-    def test_nothing_happens_when_its_table_is_not_there(self) -> None:
+    def test_missing_table_of_schedules_is_ignored(self) -> None:
         state = ProjectState()
         fields = [("id", models.AutoField(primary_key=True)), ("name", models.TextField())]
-        options = {"db_table": "a_table_that_nobody_has_created"}
+        options = {"db_table": "missing_table"}
         state.add_model(ModelState("django_q", "Schedule", fields, options))
 
         ensure_schedule(using="default", apps=state.apps)
 
-    def test_migrating_this_app_alone_works_and_all_of_them_later_creates_it(
+    def test_migrate_of_this_app_alone_works_and_later_migrate_creates_schedule(
         self, tmp_path: Path
     ) -> None:
         database = tmp_path / "db.sqlite3"
@@ -176,7 +176,7 @@ class TestWithoutDjangoQ:
 
 
 class TestSeveralDatabases:
-    def test_a_database_that_a_router_keeps_it_out_of_gets_none(self, settings: Any) -> None:
+    def test_no_schedule_is_created_in_database_that_router_excludes(self, settings: Any) -> None:
         Schedule.objects.all().delete()
         settings.DATABASE_ROUTERS = [f"{__name__}.NoQueueHere"]
 

@@ -46,6 +46,7 @@ from tests.gateway import (
     resets,
     responds,
     running_gateway,
+    sends,
     success,
 )
 
@@ -71,7 +72,7 @@ def assert_is_clean(text: str) -> None:
 
 
 def forbidden(*_: object, **__: object) -> None:
-    """What nobody foresees."""
+    """Raise an unforeseen error whose text holds every secret."""
     raise KeyError(ECHO)
 
 
@@ -110,9 +111,11 @@ class TestTracebacks:
             resets(),
             breaks_off(ECHO.encode()),
         ],
-        ids=["401", "500", "no_json", "error", "redirect", "packing", "reset", "half"],
+        ids=["401", "500", "no_json", "error", "redirect", "gzip", "reset", "incomplete"],
     )
-    def test_of_a_question(self, gateway: Gateway, behaviour: Behaviour, debug: bool) -> None:
+    def test_traceback_of_poll_is_redacted(
+        self, gateway: Gateway, behaviour: Behaviour, debug: bool
+    ) -> None:
         gateway.default = behaviour
         with pytest.raises(OctovidError) as raised:
             query_task("t")
@@ -128,7 +131,7 @@ class TestTracebacks:
             "urllib3.response.HTTPResponse.read1",
         ],
     )
-    def test_of_what_nobody_foresees(
+    def test_traceback_of_unforeseen_error_is_redacted(
         self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
     ) -> None:
         gateway.default = responds(200, {"code": ECHO, "data": ECHO})
@@ -142,7 +145,7 @@ class TestTracebacks:
         "place",
         ["http.client.HTTPConnection.endheaders", "requests.sessions.Session.send"],
     )
-    def test_of_a_video(
+    def test_traceback_of_video_request_is_redacted(
         self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
     ) -> None:
         monkeypatch.setattr(place, forbidden)
@@ -152,7 +155,9 @@ class TestTracebacks:
         assert_is_clean(shown(raised.value, debug=debug))
 
     @pytest.mark.parametrize("mistake", MISTAKES)
-    def test_of_wrong_settings(self, settings: Any, mistake: str, debug: bool) -> None:
+    def test_traceback_of_wrong_settings_is_redacted(
+        self, settings: Any, mistake: str, debug: bool
+    ) -> None:
         settings.OCTOVID = MISTAKES[mistake]
         with pytest.raises(OctovidError) as raised:
             octovid_settings.validate()
@@ -161,7 +166,7 @@ class TestTracebacks:
         assert_is_clean(shown(raised.value, debug=debug))
 
 
-def test_the_settings_in_them_are_without_the_key() -> None:
+def test_settings_in_tracebacks_are_without_key() -> None:
     shown_settings = SafeExceptionReporterFilter().get_safe_settings()
 
     assert shown_settings["OCTOVID"]["TIMEOUT"] == 1
@@ -186,9 +191,9 @@ def reachable(error: BaseException) -> str:
 @pytest.mark.parametrize(
     "behaviour",
     [responds(401, {"message": ECHO}), responds(200, ECHO), resets(), breaks_off(ECHO.encode())],
-    ids=["401", "no_json", "reset", "half"],
+    ids=["401", "no_json", "reset", "incomplete"],
 )
-def test_exception_has_no_context_whose_frames_hold_the_key(
+def test_exception_has_no_context_whose_frames_hold_key(
     gateway: Gateway, behaviour: Behaviour
 ) -> None:
     gateway.default = behaviour
@@ -228,7 +233,7 @@ def everything_logged(
 
 @pytest.fixture
 def batch(gateway: Gateway, transactional_db: None) -> Iterator[None]:
-    """Answers of every kind, all of which say what they should not."""
+    """Tasks with responses of every kind, each of which holds a secret."""
     escaped = f'{{"code": "bad", "message": "{ESCAPED_KEY}"}}'
     gateway.behaviours = {
         "success": success(SIGNED),
@@ -251,7 +256,7 @@ def batch(gateway: Gateway, transactional_db: None) -> Iterator[None]:
 
 @pytest.mark.usefixtures("batch")
 class TestLogs:
-    def test_at_every_level_are_clean(self, everything_logged: Callable[[], str]) -> None:
+    def test_logs_of_every_level_hold_no_secret(self, everything_logged: Callable[[], str]) -> None:
         refresh_due()
 
         text = everything_logged()
@@ -259,7 +264,7 @@ class TestLogs:
         assert "Polling pauses" in text
         assert_is_clean(text)
 
-    def test_are_clean_where_nobody_foresees_what_happens(
+    def test_log_of_unforeseen_error_holds_no_secret(
         self, monkeypatch: pytest.MonkeyPatch, everything_logged: Callable[[], str]
     ) -> None:
         monkeypatch.setattr(TaskSnapshot, "from_response", forbidden)
@@ -270,7 +275,7 @@ class TestLogs:
         assert "in forbidden" in text, "the traceback is there, but for variables"
         assert_is_clean(text)
 
-    def test_are_clean_where_the_database_quotes_what_it_refuses(
+    def test_log_of_database_error_holds_no_secret(
         self, everything_logged: Callable[[], str]
     ) -> None:
         def refuse_links(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
@@ -285,7 +290,7 @@ class TestLogs:
         assert "Task success: the answer cannot be stored: DETAIL: Failing row" in text
         assert_is_clean(text)
 
-    def test_are_mailed_to_admins_without_a_secret(
+    def test_mail_to_admins_holds_no_secret(
         self, monkeypatch: pytest.MonkeyPatch, settings: Any, mailoutbox: list[Any]
     ) -> None:
         address = "admin@example.com"
@@ -307,7 +312,7 @@ class TestLogs:
                 assert_is_clean(str(alternative))
 
 
-# What a receiver raises that could not fetch the video.
+# Errors of receivers that could not fetch the video.
 
 
 @pytest.mark.django_db(transaction=True)
@@ -342,7 +347,7 @@ class TestReceiverErrors:
         for signal in (video_succeeded, video_progressed):
             signal.disconnect(fetch)
 
-    def test_in_rows_logs_and_pages_are_redacted(
+    def test_receiver_error_is_redacted_in_rows_logs_and_pages(
         self, task: VideoTask, admin_client: Client, everything_logged: Callable[[], str]
     ) -> None:
         deliver(task.pk)
@@ -371,7 +376,7 @@ class TestReceiverErrors:
             assert_is_clean(text)
         assert "made-for-ada" not in task.delivery_error + own
 
-    def test_that_end_the_process_are_redacted_and_end_nothing(
+    def test_system_exit_of_receiver_is_redacted_and_stops_nothing(
         self, task: VideoTask, gateway: Gateway, everything_logged: Callable[[], str]
     ) -> None:
         def leave(task: VideoTask, **_: Any) -> None:
@@ -391,7 +396,7 @@ class TestReceiverErrors:
         assert own
         assert_is_clean("\n".join(own))
 
-    def test_that_have_no_text_are_recorded(self, task: VideoTask) -> None:
+    def test_receiver_error_without_text_is_recorded(self, task: VideoTask) -> None:
         class SilentError(Exception):
             def __str__(self) -> str:
                 raise ValueError(SIGNATURE)
@@ -409,7 +414,7 @@ class TestReceiverErrors:
         assert "fail: SilentError" in task.delivery_error
         assert_is_clean(task.delivery_error)
 
-    def test_of_progress_are_logged_redacted(
+    def test_error_of_progress_receiver_is_logged_redacted(
         self, task: VideoTask, gateway: Gateway, everything_logged: Callable[[], str]
     ) -> None:
         VideoTask.objects.filter(pk=task.pk).update(
@@ -428,8 +433,8 @@ class TestReceiverErrors:
 
 
 @pytest.mark.usefixtures("batch")
-class TestWhatIsKept:
-    def test_in_rows_and_messages_is_without_the_key(self) -> None:
+class TestStoredAndShown:
+    def test_rows_and_messages_hold_no_key(self) -> None:
         refresh_due()
 
         rows = [*VideoTask.objects.values(), *GatewayState.objects.values()]
@@ -437,7 +442,7 @@ class TestWhatIsKept:
         statuses = set(VideoTask.objects.values_list("status", flat=True))
         assert statuses == {"NOT_START", "SUCCESS", "FAILURE", "IN_PROGRESS"}
 
-    def test_is_shown_in_pages_without_a_secret(self, admin_client: Client) -> None:
+    def test_admin_pages_hold_no_key(self, admin_client: Client) -> None:
         refresh_due()
         pks = list(VideoTask.objects.values_list("pk", flat=True))
         admin = "admin:octovid_django_videotask"
@@ -452,7 +457,7 @@ class TestWhatIsKept:
             assert page.status_code == 200
             assert KEY not in page.content.decode()
 
-    def test_has_no_signed_link_among_the_words_of_a_failure(
+    def test_pages_show_fail_reason_without_signature_of_link(
         self, admin_client: Client, gateway: Gateway
     ) -> None:
         task = VideoTask.objects.track("refused")
@@ -475,7 +480,7 @@ class TestWhatIsKept:
             assert SIGNED.partition("?")[2] not in text
 
     @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
-    def test_is_told_by_the_status_without_a_secret(self, arguments: tuple[str, ...]) -> None:
+    def test_status_command_prints_no_secret(self, arguments: tuple[str, ...]) -> None:
         refresh_due()
         out, err = StringIO(), StringIO()
         with pytest.raises((CommandError, SystemExit)) as raised:
@@ -486,7 +491,7 @@ class TestWhatIsKept:
         assert_is_clean(text)
 
 
-# Whom the key is sent to.
+# Where the key is sent.
 
 
 @pytest.fixture
@@ -514,7 +519,7 @@ def secure_gateway(certificate: Path, configure: Callable[..., None]) -> Iterato
 
 
 class TestOverTLS:
-    def test_the_key_is_not_sent_in_the_clear_after_a_downgrade(
+    def test_key_is_not_sent_after_redirect_from_https_to_http(
         self,
         secure_gateway: Gateway,
         certificate: Path,
@@ -533,8 +538,25 @@ class TestOverTLS:
         )
         assert gateway.requests == []
 
-    def test_the_key_is_not_sent_to_whom_nobody_vouches_for(self, secure_gateway: Gateway) -> None:
+    def test_key_is_not_sent_to_server_with_untrusted_certificate(
+        self, secure_gateway: Gateway
+    ) -> None:
         with pytest.raises(OctovidConnectionError, match="certificate"):
             query_task("t")
 
         assert secure_gateway.requests == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_head_line_without_colon_is_in_no_log(
+    gateway: Gateway, configure: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(API_KEY=KEY)
+    body = b'{"code": "success", "data": {"task_id": "t", "status": "IN_PROGRESS"}}'
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nyour key is {KEY}\r\n\r\n"
+    gateway.default = sends(head.encode() + body)
+    with caplog.at_level("DEBUG"):
+        refresh_tasks([VideoTask.objects.create(task_id="t")])
+
+    assert VideoTask.objects.get().poll_count == 1
+    assert KEY not in caplog.text

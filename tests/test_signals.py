@@ -39,26 +39,26 @@ def clock() -> Iterator[time_machine.Coordinates]:
 
 
 @pytest.fixture
-def end(sandbox: Sandbox) -> Callable[[str], VideoTask]:
-    """Bring a task to its end at the gateway, and deliver that."""
+def complete(sandbox: Sandbox) -> Callable[[str], VideoTask]:
+    """Let a task complete at the gateway, and deliver the completion."""
 
-    def end(outcome: str) -> VideoTask:
+    def complete(outcome: str) -> VideoTask:
         task = VideoTask.objects.track(sandbox.create(outcome=outcome, run_seconds=0))
         refresh_tasks([task])
         assert deliver(task.pk)
         task.refresh_from_db()
         return task
 
-    return end
+    return complete
 
 
 @pytest.mark.parametrize(
     ("outcome", "name"), [("SUCCESS", "video_succeeded"), ("FAILURE", "video_failed")]
 )
-def test_an_end_is_told_with_its_task_and_the_attempt(
-    end: Callable[[str], VideoTask], received: Received, outcome: str, name: str
+def test_completion_signals_have_task_and_attempt(
+    complete: Callable[[str], VideoTask], received: Received, outcome: str, name: str
 ) -> None:
-    task = end(outcome)
+    task = complete(outcome)
 
     assert received == [
         (name, {"task": task, "attempt": 1}),
@@ -69,7 +69,7 @@ def test_an_end_is_told_with_its_task_and_the_attempt(
         assert type(arguments["attempt"]) is int
 
 
-def test_progress_is_told_with_its_task_and_what_it_was_before(
+def test_progress_signal_has_task_and_previous_values(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=10))
@@ -94,7 +94,7 @@ def test_progress_is_told_with_its_task_and_what_it_was_before(
         assert type(arguments["previous_progress"]) is int
 
 
-def test_an_end_is_no_progress_and_nothing_new_is_none_either(
+def test_completion_or_unchanged_task_sends_no_progress_signal(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
     completed_task = VideoTask.objects.track(sandbox.create(run_seconds=0))
@@ -106,7 +106,7 @@ def test_an_end_is_no_progress_and_nothing_new_is_none_either(
     assert received == []
 
 
-def test_progress_is_told_after_the_commit_that_it_speaks_of(
+def test_progress_signal_is_sent_after_commit(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=10))
@@ -119,7 +119,7 @@ def test_progress_is_told_after_the_commit_that_it_speaks_of(
     assert [name for name, _ in received] == ["video_progressed"]
 
 
-def test_progress_that_is_rolled_back_is_not_told(
+def test_progress_signal_is_not_sent_after_rollback(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=10))
@@ -132,7 +132,7 @@ def test_progress_that_is_rolled_back_is_not_told(
     assert received == []
 
 
-def test_the_documentation_names_exactly_these_arguments() -> None:
+def test_documented_signal_arguments_are_the_sent_ones() -> None:
     described = re.findall(
         r'^(\w+) = Signal\(\)\n"""(.*?)"""', inspect.getsource(signals), re.MULTILINE | re.DOTALL
     )
@@ -144,7 +144,7 @@ def test_the_documentation_names_exactly_these_arguments() -> None:
     assert documented == ARGUMENTS
 
 
-def test_the_hook_by_which_django_logs_receiver_errors_is_there() -> None:
+def test_django_hook_that_logs_receiver_errors_exists() -> None:
     """Were it gone, Django would log them as they are, links included."""
     assert "self._log_robust_failure(receiver, err)" in inspect.getsource(dispatch.Signal)
     assert signals.Signal._log_robust_failure is not dispatch.Signal._log_robust_failure

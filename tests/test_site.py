@@ -12,7 +12,7 @@ from octovid_django.sandbox import Sandbox
 from tests.processes import Site, readme_code, wait_for
 
 START_SECONDS = 90
-"""django-q2 first looks at its schedules half a minute after its start."""
+"""django-q2 first checks its schedules half a minute after its start."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ SCHEDULES = (
 )
 
 
-def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], sandbox: Sandbox) -> None:
+def test_new_site_delivers_completion_once(new_site: Callable[..., Site], sandbox: Sandbox) -> None:
     site = new_site()
     assert site.manage("check").returncode == 0
     assert site.python(SCHEDULES) == (
@@ -62,11 +62,11 @@ def test_a_newcomer_gets_an_end_delivered(new_site: Callable[..., Site], sandbox
     assert status["problems"] == []
 
 
-def test_one_worker_delivers_within_seconds_of_the_end(
+def test_single_worker_delivers_within_seconds_of_completion(
     new_site: Callable[..., Site], sandbox: Sandbox
 ) -> None:
     site = new_site(q_cluster={"workers": 1}, octovid={"POLL_INTERVAL": 1})
-    # The tick holds the only worker until the last of them has ended.
+    # The polling run holds the only worker until the last of them has completed.
     task_ids = [sandbox.create(run_seconds=seconds) for seconds in (8, 10, 12, 14)]
     site.manage("octovid_track", *task_ids)
     site.wake()
@@ -80,7 +80,7 @@ def test_one_worker_delivers_within_seconds_of_the_end(
     assert int(longest_wait) < 8
 
 
-def test_a_qcluster_that_is_killed_loses_nothing(
+def test_killed_qcluster_loses_no_completion(
     new_site: Callable[..., Site], sandbox: Sandbox
 ) -> None:
     site = new_site(octovid={"POLL_INTERVAL": 1, "TIMEOUT": 2, "BATCH_SIZE": 10})
@@ -91,7 +91,7 @@ def test_a_qcluster_that_is_killed_loses_nothing(
     wait_for(lambda: sandbox.query_count > 10, START_SECONDS, site.log)
     site.kill(cluster)
 
-    assert site.status()["tasks"] != {"SUCCESS": len(task_ids)}, "killed before all had ended"
+    assert site.status()["tasks"] != {"SUCCESS": len(task_ids)}, "killed before all had completed"
     site.start_qcluster()
     wait_for(
         lambda: (
@@ -106,7 +106,7 @@ def test_a_qcluster_that_is_killed_loses_nothing(
     assert site.status()["tasks"] == {"SUCCESS": len(task_ids)}
 
 
-def test_the_code_of_the_readme_runs(new_site: Callable[..., Site]) -> None:
+def test_code_of_readme_runs(new_site: Callable[..., Site]) -> None:
     site = new_site()
     (site.path / "shop" / "tests.py").write_text(
         readme_code("@receiver(video_succeeded)") + readme_code("class VideoTests")
@@ -118,7 +118,7 @@ def test_the_code_of_the_readme_runs(new_site: Callable[..., Site]) -> None:
     assert "http://127.0.0.1" in result.stdout, "the receiver prints the link"
 
 
-def test_receiver_that_raises_fails_the_readmes_test(new_site: Callable[..., Site]) -> None:
+def test_raising_receiver_fails_test_of_readme(new_site: Callable[..., Site]) -> None:
     site = new_site()
     receivers = readme_code("@receiver(video_succeeded)").replace("print(", "raise KeyError(")
     (site.path / "shop" / "tests.py").write_text(receivers + readme_code("class VideoTests"))

@@ -1,7 +1,7 @@
-"""Every answer that the contract knows is a file in ``tests/responses/``.
+"""Every response that ``docs/gateway.md`` describes is a file in ``tests/responses/``.
 
-``becomes`` holds what the snapshot says; what it leaves out, the snapshot must not say. The
-payload is the answer's ``data`` where the file does not tell otherwise.
+``section`` is its section there. ``becomes`` holds what the snapshot says; what it leaves out, the
+snapshot must not say. The payload is the response's ``data`` where the file has no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from octovid_django.enums import TaskStatus
 from octovid_django.snapshot import TaskSnapshot
 
 RESPONSES = sorted((Path(__file__).parent / "responses").glob("*.json"))
-SILENCE: dict[str, Any] = {
+UNREPORTED: dict[str, Any] = {
     **dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), ""),
     **dict.fromkeys(("resolution", "ratio", "model"), ""),
     **dict.fromkeys(("status", "progress", "duration", "total_tokens"), None),
@@ -40,7 +40,7 @@ def response(status: str = "IN_PROGRESS", **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RESPONSES, ids=[path.stem for path in RESPONSES])
-def test_every_answer_of_the_contract(path: Path) -> None:
+def test_response_becomes_expected_snapshot_or_error(path: Path) -> None:
     case = json.loads(path.read_text())
 
     if "raises" in case:
@@ -51,23 +51,23 @@ def test_every_answer_of_the_contract(path: Path) -> None:
         name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
         for name, value in asdict(read(case["response"])).items()
     }
-    assert reported == {**SILENCE, "payload": case["response"].get("data"), **case["becomes"]}
+    assert reported == {**UNREPORTED, "payload": case["response"].get("data"), **case["becomes"]}
 
 
 def test_every_row_of_the_contract_has_an_answer() -> None:
-    rows = {json.loads(path.read_text())["contract"] for path in RESPONSES}
+    sections = {json.loads(path.read_text())["section"] for path in RESPONSES}
 
-    assert rows == {"the documented call", "errors", *(f"also answers {n}" for n in range(1, 18))}
+    assert sections == {"1", "3", *(f"2.{number}" for number in range(1, 18))}
 
 
-def test_is_frozen() -> None:
+def test_snapshot_is_frozen() -> None:
     snapshot = read(response())
 
     with pytest.raises(FrozenInstanceError):
         snapshot.status = TaskStatus.SUCCESS  # type: ignore[misc]
 
 
-def test_times_are_aware_and_in_utc() -> None:
+def test_snapshot_times_are_aware_and_in_utc() -> None:
     snapshot = read(response("SUCCESS", finish_time=1775908382, result_url=VIDEO))
 
     assert snapshot.finished_at == datetime(2026, 4, 11, 11, 53, 2, tzinfo=timezone.utc)
@@ -99,7 +99,7 @@ class TestErrors:
             ({}, "the gateway answered with no task: without a reason"),
         ],
     )
-    def test_say_what_came_instead(self, reported: Any, message: str) -> None:
+    def test_error_names_what_came_instead_of_a_task(self, reported: Any, message: str) -> None:
         with pytest.raises(exceptions.OctovidResponseError) as raised:
             read(reported)
 
@@ -130,7 +130,7 @@ class TestLinks:
             *(7, True, None, {"url": VIDEO}),
         ],
     )
-    def test_anything_else_is_no_link(self, link: Any) -> None:
+    def test_value_that_is_no_http_link_is_no_video_url(self, link: Any) -> None:
         reported = response(
             "SUCCESS", result_url=link, url=link, data={"content": {"video_url": link}}
         )
@@ -138,24 +138,24 @@ class TestLinks:
         assert read(reported).video_url == ""
 
     @pytest.mark.parametrize("status", ["IN_PROGRESS", "FAILURE", "QUEUED", "nonsense"])
-    def test_a_task_that_has_not_succeeded_has_none(self, status: str) -> None:
+    def test_task_that_has_not_succeeded_has_no_video_url(self, status: str) -> None:
         snapshot = read(response(status, result_url=VIDEO, fail_reason=VIDEO))
 
         assert snapshot.video_url == ""
         assert snapshot.video_url_expires_at is None
 
-    def test_video_url_comes_before_what_may_be_anything(self) -> None:
+    def test_video_url_wins_over_generic_url(self) -> None:
         inner = {"content": {"video_url": VIDEO}, "url": "https://cdn.example/poster.jpg"}
 
         assert read(response("SUCCESS", data=inner)).video_url == VIDEO
 
-    def test_result_url_comes_before_the_upstreams_own(self) -> None:
+    def test_result_url_wins_over_link_of_upstream(self) -> None:
         inner = {"content": {"video_url": "https://cdn.example/raw.mp4"}}
 
         assert read(response("SUCCESS", data=inner, result_url=VIDEO)).video_url == VIDEO
 
     @pytest.mark.parametrize("name", ["input", "request", "images", "error", "properties", "links"])
-    def test_what_was_sent_in_is_no_video(self, name: str) -> None:
+    def test_link_of_the_input_is_no_video_url(self, name: str) -> None:
         reported = response("SUCCESS", data={name: {"url": VIDEO, "video_url": VIDEO}})
 
         assert read(reported).video_url == ""
@@ -163,30 +163,30 @@ class TestLinks:
     @pytest.mark.parametrize(
         "name", ["image_url", "last_frame_url", "cover_url", "callback_url", "original_result_url"]
     )
-    def test_other_links_are_no_video(self, name: str) -> None:
+    def test_link_of_image_cover_or_callback_is_no_video_url(self, name: str) -> None:
         assert read(response("SUCCESS", data={"content": {name: VIDEO}})).video_url == ""
 
-    def test_link_to_this_task_at_localhost_is_the_gateways_by_either_id(self) -> None:
-        """The id that was asked for, and the one that the answer has."""
-        for own_id in ("asked/1", "task_1"):
+    def test_link_at_localhost_moves_to_gateway_for_either_task_id(self) -> None:
+        """The id that was polled, and the one in the response."""
+        for own_id in ("polled/1", "task_1"):
             link = f"http://127.0.0.1:3000/v1/videos/{quote(own_id, safe='')}/content"
             snapshot = TaskSnapshot.from_response(
                 response("SUCCESS", result_url=link),
                 base_url="https://octopusx.ai/api",
                 link_lifetime=timedelta(hours=12),
-                task_id="asked/1",
+                task_id="polled/1",
             )
             path = f"/api/v1/videos/{quote(own_id, safe='')}/content"
             assert snapshot.video_url == f"https://octopusx.ai{path}"
 
     @pytest.mark.parametrize("word", ["FAILURE", "failed", "error", "timeout", "rejected"])
-    def test_word_of_failure_beside_a_link_is_not_believed(self, word: str) -> None:
+    def test_failure_status_beside_a_link_is_success(self, word: str) -> None:
         snapshot = read(response(word, fail_reason="task failed", data={"output": VIDEO}))
 
         assert (snapshot.status, snapshot.video_url) == (TaskStatus.SUCCESS, VIDEO)
         assert snapshot.fail_reason == ""
 
-    def test_one_without_any_time_has_no_expiry(self) -> None:
+    def test_link_without_any_time_has_no_expiry(self) -> None:
         assert read(response("SUCCESS", result_url=VIDEO)).video_url_expires_at is None
 
 
@@ -204,13 +204,13 @@ WEIRD = [
 ]
 
 
-class TestHostileAnswers:
+class TestHostileResponses:
     """Whatever comes, it is refused by our own error, or fits into any database."""
 
     @pytest.mark.parametrize("field", FIELDS)
     @pytest.mark.parametrize("value", WEIRD, ids=[f"value{n}" for n in range(len(WEIRD))])
     @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
-    def test_weird_value(self, field: str, value: Any, status: str) -> None:
+    def test_weird_value_is_refused_or_storable(self, field: str, value: Any, status: str) -> None:
         reported = response(status)
         reported["data"] |= {field: value}
         try:
@@ -219,17 +219,17 @@ class TestHostileAnswers:
             return
         assert_storable(snapshot)
 
-    def test_huge_data_link_is_cut(self) -> None:
+    def test_huge_data_link_is_truncated(self) -> None:
         inner = {"content": {"video_url": "data:video/mp4;base64," + "A" * 8_000_000}, "seed": 7}
         snapshot = read(response("SUCCESS", data=inner))
 
         assert_storable(snapshot)
-        assert snapshot.payload["data"]["seed"] == 7, "only the link is cut"
+        assert snapshot.payload["data"]["seed"] == 7, "only the link is truncated"
         assert snapshot.payload["data"]["content"]["video_url"] == (
             "data:video/mp4;base64,AAAAAAAAAAAAAAAAAA… (8000022 characters)"
         )
 
-    def test_short_strings_survive_a_long_one(self) -> None:
+    def test_short_strings_beside_a_long_one_are_kept(self) -> None:
         snapshot = read(response(data={"log": "y" * 200_000, "seed": "7"}))
 
         assert_storable(snapshot)
@@ -245,10 +245,10 @@ class TestHostileAnswers:
             [["\u200b" * 100] * 100] * 100,
         ],
     )
-    def test_bulk_of_any_kind_stays_within_the_bound(self, inner: Any) -> None:
+    def test_bulky_payload_stays_within_its_bound(self, inner: Any) -> None:
         assert_storable(read(response(data=inner)))
 
-    def test_words_that_hold_secrets_are_redacted_and_short(self) -> None:
+    def test_status_resolution_ratio_and_model_are_redacted_and_bounded(self) -> None:
         link = "https://cdn.example/v.mp4?k=s3cr3t-of-a-link"
         words = {
             "status": "odd //a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@//a@",
@@ -264,23 +264,23 @@ class TestHostileAnswers:
             assert "s3c" not in text
         assert "s3c" not in snapshot.model
 
-    def test_deep_nesting(self) -> None:
+    def test_deeply_nested_payload_is_storable(self) -> None:
         inner: Any = "core"
         for _ in range(500):
             inner = {"data": inner, "list": [inner]}
             inner = {"data": inner}
         assert_storable(read(response(data=inner)))
 
-    def test_deep_envelopes(self) -> None:
+    def test_task_within_500_envelopes_has_no_status(self) -> None:
         reported: Any = response("SUCCESS", result_url=VIDEO)
         for _ in range(500):
             reported = {"code": "success", "data": reported}
         snapshot = read(reported)
 
         assert_storable(snapshot)
-        assert snapshot.status is None, "what lies that deep is not known yet"
+        assert snapshot.status is None, "what lies that deep is not read"
 
-    def test_text_that_databases_refuse(self) -> None:
+    def test_characters_that_databases_refuse_are_replaced(self) -> None:
         snapshot = read(
             response("FAILURE", fail_reason="no\x00 \ud83c cats", data={"\x00": "\udfff"})
         )

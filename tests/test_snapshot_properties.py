@@ -1,7 +1,7 @@
-"""Whatever the gateway answers: our own exception, or what every database can store.
+"""Whatever the gateway responds: our own exception, or what every database can store.
 
-Hypothesis looks for an answer that is neither. The database is the one that the tests run on.
-``HYPOTHESIS_PROFILE=thorough`` looks for longer.
+Hypothesis searches for a response that is neither. The database is the one that the tests run on.
+``HYPOTHESIS_PROFILE=thorough`` searches longer.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Any:
-    """An answer of the contract in which some places hold something else, or nothing."""
+    """A response of ``tests/responses/`` in which some places hold something else, or nothing."""
     response = {"": copy.deepcopy(draw(st.sampled_from(RESPONSES)))}
     for _ in range(draw(st.integers(1, 4))):
         where, key = draw(st.sampled_from(places(response)))
@@ -133,9 +133,9 @@ def assert_is_bounded(payload: Any) -> None:
 
 
 def assert_can_be_stored(task: VideoTask, fields: dict[str, Any]) -> None:
-    """The database takes these values, and gives back the same.
+    """The database stores these values, and returns the same.
 
-    But for the payload: PostgreSQL has other words for some of its numbers.
+    But for the payload: PostgreSQL writes some of its numbers in another way.
     """
     rows = VideoTask.objects.filter(pk=task.pk)
     with transaction.atomic():
@@ -163,9 +163,7 @@ unchanging_fixtures = settings(suppress_health_check=[HealthCheck.function_scope
 
 @unchanging_fixtures
 @given(response=tasks | mutations() | values)
-def test_every_answer_is_refused_by_our_own_exception_or_can_be_stored(
-    task: VideoTask, response: Any
-) -> None:
+def test_any_response_raises_own_exception_or_can_be_stored(task: VideoTask, response: Any) -> None:
     try:
         snapshot = read(response)
     except (OctovidResponseError, OctovidTaskNotFoundError) as error:
@@ -179,7 +177,7 @@ def test_every_answer_is_refused_by_our_own_exception_or_can_be_stored(
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """The bytes of an answer, some of them changed, cut off or doubled."""
+    """The bytes of a response, some of them changed, cut off or doubled."""
     body = bytearray(json.dumps(draw(st.sampled_from(RESPONSES))).encode())
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(body)))
@@ -189,7 +187,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 @unchanging_fixtures
 @given(body=bodies() | st.binary(max_size=200), status=st.sampled_from([200, 400, 401, 404, 500]))
-def test_every_body_ends_in_a_snapshot_or_in_our_own_exception(
+def test_any_body_becomes_snapshot_or_raises_own_exception(
     gateway: Gateway, body: bytes, status: int
 ) -> None:
     gateway.default = responds(status, body)

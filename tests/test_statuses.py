@@ -18,11 +18,11 @@ from octovid_django.statuses import status_of_word
         ("FAILURE", ["FAILURE", "Fail", "failed", "error", "rejected", "Cancelled", "timeout"]),
     ],
 )
-def test_words_are_known_however_they_are_written(status: str, words: list[str]) -> None:
+def test_status_word_is_recognized_in_any_spelling(status: str, words: list[str]) -> None:
     assert {status_of_word(word) for word in words} == {TaskStatus(status)}
 
 
 @pytest.mark.parametrize("word", ["first_success", "GENERATE_FAILED", "retry_after_error", "7", ""])
-def test_the_end_is_told_by_known_words_alone(word: str) -> None:
+def test_unknown_word_is_no_final_status(word: str) -> None:
     assert status_of_word(word) not in STICKY_STATUSES
     assert status_of_word(word) is None

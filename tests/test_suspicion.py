@@ -1,4 +1,4 @@
-"""Whose a 403 or 404 is: one row's, until a second row meets the same."""
+"""The scope of a 403 or 404: one task, until a second task meets the same."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def poll(*tasks: VideoTask) -> None:
 
 
 def simulate(clock: time_machine.Coordinates, seconds: int) -> None:
-    """Let the time pass as a worker would, a round every five seconds."""
+    """Let the time pass, and refresh what is due every five seconds."""
     for _ in range(seconds // 5):
         refresh_due()
         clock.shift(5)
 
 
-class TestHealthyRows:
+class TestHealthyTasks:
     @pytest.mark.parametrize(
         ("poison", "bad"), [("403", 1), ("404", 2), ("403", 5), ("404_html", 5)]
     )
-    def test_poisoned_rows_leave_95_percent_of_the_rate(
+    def test_healthy_tasks_keep_their_poll_rate_beside_poisoned_ones(
         self,
         gateway: Gateway,
         track: Track,
@@ -89,7 +89,7 @@ class TestHealthyRows:
         simulate(clock, seconds)
 
         polls = sum(task_id.startswith("good") for task_id in gateway.polled)
-        # A pair of poisoned rows pauses once, for a round; then they are known as such.
+        # Two poisoned tasks pause the account once; after the probe their scope is the task.
         allowed = 0.95 if bad <= 2 else 0.9
         assert polls >= allowed * 60 * seconds / 15
         for task in VideoTask.objects.filter(task_id__startswith="bad"):
@@ -100,7 +100,7 @@ class TestHealthyRows:
             assert task.next_poll_at > NOW + timedelta(seconds=seconds + 60), "it backs off"
 
     @pytest.mark.parametrize("poison", ["403", "404"])
-    def test_of_300_with_one_poisoned_row_are_polled_as_ever(
+    def test_one_poisoned_task_among_300_causes_no_pause(
         self,
         gateway: Gateway,
         track: Track,
@@ -117,10 +117,10 @@ class TestHealthyRows:
         assert polls >= 0.95 * 300 * 6
         assert gateway_state().pause_count == 0
 
-    def test_with_one_row_that_meets_401_are_paused_ever_less(
+    def test_one_task_with_401_backs_off_and_pauses_ever_less(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
-        """The account's at once, however: but the row backs off, and another is the probe."""
+        """A 401 has the scope account at once; but its task backs off, and another is the probe."""
         for number in range(20):
             track(f"good-{number}")
         track("bad", WRONG_KEY)
@@ -132,7 +132,7 @@ class TestHealthyRows:
 
 
 @pytest.mark.parametrize("poison", [WRONG_KEY, NO_MODEL, NO_SUCH], ids=["401", "403", "404"])
-def test_a_revoked_key_causes_no_more_requests_than_are_in_flight(
+def test_revoked_key_causes_no_more_requests_than_are_in_flight(
     gateway: Gateway, track: Track, configure: Callable[..., None], poison: Behaviour
 ) -> None:
     configure(CONCURRENCY=8)
@@ -146,8 +146,8 @@ def test_a_revoked_key_causes_no_more_requests_than_are_in_flight(
     assert VideoTask.objects.filter(poll_count=1).count() == len(gateway.polled)
 
 
-class TestSecondRow:
-    def test_with_the_same_error_makes_it_the_accounts(self, track: Track) -> None:
+class TestSecondTask:
+    def test_second_task_with_same_403_pauses_account(self, track: Track) -> None:
         first, second = track("a", NO_MODEL), track("b", NO_MODEL)
 
         poll(first)
@@ -156,7 +156,7 @@ class TestSecondRow:
 
         assert "403" in gateway_state().pause_reason
 
-    def test_with_another_error_is_another_suspect(self, track: Track) -> None:
+    def test_second_task_with_other_error_keeps_first_suspect(self, track: Track) -> None:
         poll(track("a", NO_MODEL), track("b", NO_SUCH))
 
         assert not gateway_state().is_paused
@@ -164,14 +164,14 @@ class TestSecondRow:
         poll(track("c", NO_MODEL))
         assert gateway_state().is_paused, "the first is not forgotten"
 
-    def test_same_row_twice_is_no_second_row(self, track: Track) -> None:
+    def test_same_task_polled_again_is_no_second_task(self, track: Track) -> None:
         task = track("a", NO_MODEL)
 
         poll(task, task, task)
 
         assert not gateway_state().is_paused
 
-    def test_after_a_success_of_the_first_is_none(self, gateway: Gateway, track: Track) -> None:
+    def test_success_of_first_task_clears_suspicion(self, gateway: Gateway, track: Track) -> None:
         first, second = track("a", NO_MODEL), track("b", NO_MODEL)
         poll(first)
         gateway.behaviours["a"] = RUNNING
@@ -179,7 +179,7 @@ class TestSecondRow:
 
         assert not gateway_state().is_paused
 
-    def test_after_a_success_of_its_own_is_none(
+    def test_second_task_that_succeeded_meanwhile_pauses_nothing(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         first, second = track("a", NO_MODEL), track("b")
@@ -195,12 +195,12 @@ class TestSecondRow:
         poll(first)
         assert gateway_state().is_paused
 
-    def test_after_a_success_of_a_third_is_one(self, track: Track) -> None:
+    def test_success_of_third_task_keeps_suspicion(self, track: Track) -> None:
         poll(track("a", NO_MODEL), track("c"), track("b", NO_MODEL))
 
         assert gateway_state().is_paused
 
-    def test_noted_by_another_worker_meanwhile_is_seen(self, track: Track) -> None:
+    def test_sighting_by_another_worker_meanwhile_counts(self, track: Track) -> None:
         first, second = track("a", NO_MODEL), track("b", NO_MODEL)
         before = gateway_state()
         suspicion = Suspicion(before)
@@ -210,7 +210,7 @@ class TestSecondRow:
         assert not suspicion.note(second, error)
         assert record_sightings(before, suspicion.sightings)
 
-    def test_not_polled_by_schedule_is_no_witness(self, track: Track) -> None:
+    def test_second_task_with_stopped_polling_does_not_count(self, track: Track) -> None:
         first, second = track("a", NO_MODEL), track("b", NO_MODEL)
         VideoTask.objects.update(next_poll_at=None)
 
@@ -221,7 +221,7 @@ class TestSecondRow:
 
 class TestProbe:
     @pytest.mark.parametrize("behaviour", [WRONG_KEY, TOO_MANY, responds(429, Retry_After="2")])
-    def test_goes_with_another_row_than_the_one_that_paused(
+    def test_probe_polls_another_task_than_the_one_that_paused(
         self,
         gateway: Gateway,
         track: Track,
@@ -240,7 +240,7 @@ class TestProbe:
 
         assert gateway.polled[0] == "good"
 
-    def test_that_succeeds_tells_that_the_others_are_refused_by_themselves(
+    def test_successful_probe_gives_403_of_others_the_scope_task(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         a, b, good = track("a", NO_MODEL), track("b", NO_MODEL), track("c")
@@ -254,13 +254,13 @@ class TestProbe:
         poll(a, b, a)
         assert gateway_state().pause_count == 0
 
-        gateway.behaviours["c"] = NO_MODEL  # and now it is the account's
+        gateway.behaviours["c"] = NO_MODEL  # and now its scope is the account
         poll(good, track("d", NO_MODEL))
         assert gateway_state().pause_count == 1
 
 
 class TestLost:
-    def test_no_row_is_by_the_accounts_error(
+    def test_account_errors_never_make_task_lost(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         task = track("a", WRONG_KEY)
@@ -275,7 +275,7 @@ class TestLost:
         assert task.status == "NOT_START"
         assert task.error_count == 9
 
-    def test_a_task_that_429_comes_between_is_all_the_same(
+    def test_unknown_task_becomes_lost_despite_429_between(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates
     ) -> None:
         unknown = responds(400, {"code": "task_not_exist"})
@@ -289,7 +289,7 @@ class TestLost:
         assert task.status == "LOST"
 
 
-def test_state_holds_no_more_than_two_suspects(track: Track) -> None:
+def test_suspects_of_every_kind_fit_their_column(track: Track) -> None:
     poll(*(track(f"t{number}", poison) for number, poison in enumerate(POISONS.values())))
 
     state: Any = GatewayState.objects.get()

@@ -21,11 +21,11 @@ Received = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.mark.parametrize("name", ["refresh_due", "refresh_backlog", "deliver_completion"])
-def test_the_paths_that_django_q2_stores_are_never_renamed(name: str) -> None:
+def test_function_path_stored_by_django_q2_still_exists(name: str) -> None:
     assert callable(locate(f"octovid_django.tasks.{name}"))
 
 
-def test_a_refresh_and_a_delivery_run_in_a_worker(
+def test_refresh_and_delivery_run_in_worker(
     sandbox: Sandbox, received: list[tuple[str, dict[str, Any]]]
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=0))
@@ -38,11 +38,11 @@ def test_a_refresh_and_a_delivery_run_in_a_worker(
 
 
 class TestMessages:
-    """What django-q2 does with messages that are no more than wake-up calls."""
+    """Messages only wake workers up: they may come twice, late, or never."""
 
     @pytest.fixture
     def completed_task(self, sandbox: Sandbox) -> VideoTask:
-        """A task whose end is committed, and the message of which was taken, as by a worker."""
+        """A task whose completion is committed; its message was taken, as by a worker."""
         VideoTask.objects.track(sandbox.create(run_seconds=0))
         refresh_due()
         assert [message["func"] for message in take_messages()] == [DELIVER]
@@ -51,26 +51,28 @@ class TestMessages:
     def run(self, function: str, *args: int) -> None:
         async_task(function, *args, sync=True)
 
-    def test_that_come_twice_tell_once(self, completed_task: VideoTask, received: Received) -> None:
+    def test_message_received_twice_is_idempotent(
+        self, completed_task: VideoTask, received: Received
+    ) -> None:
         self.run(DELIVER, completed_task.pk)
         self.run(DELIVER, completed_task.pk)
 
         assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
 
-    def test_that_come_hours_late_change_nothing(
+    def test_message_received_hours_late_changes_nothing(
         self, completed_task: VideoTask, received: Received, sandbox: Sandbox
     ) -> None:
         self.run(DELIVER, completed_task.pk)
-        messages_of, polled = len(received), sandbox.query_count
+        call_count, query_count = len(received), sandbox.query_count
 
         with time_machine.travel(timezone.now() + timedelta(hours=7)):
             for function in ("refresh_due", "refresh_backlog"):
                 self.run(f"octovid_django.tasks.{function}")
             self.run(DELIVER, completed_task.pk)
 
-        assert (len(received), sandbox.query_count) == (messages_of, polled)
+        assert (len(received), sandbox.query_count) == (call_count, query_count)
 
-    def test_that_never_come_are_not_missed(
+    def test_completion_with_lost_message_is_delivered_from_outbox(
         self, completed_task: VideoTask, received: Received
     ) -> None:
         self.run("octovid_django.tasks.refresh_due")
@@ -79,7 +81,7 @@ class TestMessages:
         assert all(arguments["attempt"] == 1 for _, arguments in received)
 
 
-def test_a_tick_runs_in_a_worker(sandbox: Sandbox) -> None:
+def test_tick_runs_in_worker(sandbox: Sandbox) -> None:
     VideoTask.objects.track(sandbox.create(run_seconds=0))
 
     async_task("octovid_django.tasks.refresh_due", sync=True)

@@ -41,7 +41,7 @@ def refuse(**_: Any) -> None:
 @pytest.mark.parametrize(
     ("outcome", "name"), [("SUCCESS", "video_succeeded"), ("FAILURE", "video_failed")]
 )
-def test_task_completes_and_its_receivers_run(
+def test_complete_runs_receivers_of_outcome(
     sandbox: Sandbox, received: list[tuple[str, dict[str, Any]]], outcome: str, name: str
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(outcome=outcome, run_seconds=0.2))
@@ -56,7 +56,7 @@ def test_task_completes_and_its_receivers_run(
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_receiver_error_is_raised(
+def test_complete_raises_error_of_receiver(
     sandbox: Sandbox, connect: Callable[..., None], signal: Any
 ) -> None:
     connect(signal, refuse)
@@ -71,7 +71,7 @@ def test_receiver_error_is_raised(
     assert not task.delivered_at
 
 
-def test_receiver_error_of_an_earlier_attempt_is_raised(
+def test_complete_raises_error_of_receiver_of_earlier_attempt(
     sandbox: Sandbox, connect: Callable[..., None]
 ) -> None:
     connect(video_succeeded, refuse)
@@ -83,7 +83,7 @@ def test_receiver_error_of_an_earlier_attempt_is_raised(
         complete(task)
 
 
-def test_completed_task_is_delivered_once(
+def test_complete_twice_is_idempotent(
     sandbox: Sandbox, received: list[tuple[str, dict[str, Any]]]
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=0))
@@ -95,7 +95,7 @@ def test_completed_task_is_delivered_once(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_error_that_passes_is_waited_for(sandbox: Sandbox, status: int) -> None:
+def test_complete_waits_until_429_or_5xx_is_over(sandbox: Sandbox, status: int) -> None:
     order = sandbox.create(error=status, error_seconds=0.3, run_seconds=0, needs_key=True)
     task = VideoTask.objects.track(order)
 
@@ -104,19 +104,19 @@ def test_error_that_passes_is_waited_for(sandbox: Sandbox, status: int) -> None:
     assert (task.status, task.video_url) == ("SUCCESS", f"{sandbox.url}/v1/videos/{order}/content")
 
 
-def test_task_that_goes_on_times_out(sandbox: Sandbox) -> None:
+def test_complete_of_running_task_times_out(sandbox: Sandbox) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=60))
 
     with pytest.raises(TimeoutError, match=r"within 0\.1 s: it is NOT_START"):
         complete(task, timeout=0.1)
 
 
-def test_unknown_task_times_out_with_the_reason(sandbox: Sandbox) -> None:
+def test_complete_of_unknown_task_times_out_with_reason(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError, match="does not know this task"):
         complete(VideoTask.objects.track("cgt-unknown"), timeout=0.1)
 
 
-def test_wrong_key_times_out_with_the_reason(
+def test_complete_with_wrong_key_times_out_with_reason(
     sandbox: Sandbox, configure: Callable[..., None]
 ) -> None:
     configure(API_KEY="another-key")
@@ -125,14 +125,14 @@ def test_wrong_key_times_out_with_the_reason(
         complete(VideoTask.objects.track(sandbox.create()), timeout=0.1)
 
 
-def test_missing_key_is_raised(configure: Callable[..., None]) -> None:
+def test_complete_without_key_raises_settings_error(configure: Callable[..., None]) -> None:
     configure(API_KEY="")
 
     with pytest.raises(OctovidSettingsError):
         complete(VideoTask.objects.track("cgt-1"))
 
 
-def test_time_may_stand_still(sandbox: Sandbox) -> None:
+def test_complete_times_out_under_frozen_clock(sandbox: Sandbox) -> None:
     with time_machine.travel(datetime(2026, 4, 12, tzinfo=timezone.utc), tick=False):
         task = VideoTask.objects.track(sandbox.create(run_seconds=60))
         with pytest.raises(TimeoutError):

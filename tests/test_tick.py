@@ -25,7 +25,7 @@ Received = list[tuple[str, dict[str, Any]]]
 
 @pytest.fixture
 def short_window(monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]) -> None:
-    """Two seconds: what is left of django-q2's timeout after one answer and the margin."""
+    """Two seconds: what is left of django-q2's timeout after one response and the margin."""
     configure(TIMEOUT=1)
     monkeypatch.setattr(Conf, "TIMEOUT", 8)
 
@@ -45,7 +45,7 @@ class TestWindow:
         ("timeout", "retry", "seconds"),
         [(90, 120, 55), (60, 120, 45), (None, 60, 45), (90, 40, 25), (None, None, 55)],
     )
-    def test_ends_before_django_q2_stops_or_repeats_the_tick(
+    def test_window_ends_before_timeout_and_retry_of_django_q2(
         self,
         monkeypatch: pytest.MonkeyPatch,
         timeout: int | None,
@@ -57,14 +57,16 @@ class TestWindow:
 
         assert window_seconds() == seconds
 
-    def test_is_filled_while_tasks_are_active(self, short_window: None, sandbox: Sandbox) -> None:
+    def test_tick_waits_for_tasks_that_fall_due_in_its_window(
+        self, short_window: None, sandbox: Sandbox
+    ) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=600))
         VideoTask.objects.update(next_poll_at=timezone.now() + timedelta(seconds=1))
 
         assert 1 <= seconds_of(tick) < 5
         assert sandbox.query_count == 1
 
-    def test_sees_tasks_that_are_new(
+    def test_tick_polls_tasks_tracked_meanwhile(
         self, short_window: None, sandbox: Sandbox, configure: Callable[..., None]
     ) -> None:
         configure(POLL_INTERVAL=1)
@@ -83,19 +85,19 @@ class TestWindow:
         assert VideoTask.objects.get(task_id=new).poll_count > 0
 
 
-class TestReturnsAtOnce:
-    def test_when_nothing_is_active(self, sandbox: Sandbox) -> None:
+class TestEarlyReturn:
+    def test_tick_without_active_tasks_returns_at_once(self, sandbox: Sandbox) -> None:
         assert seconds_of(tick) < 2
         assert sandbox.query_count == 0
 
-    def test_when_nothing_falls_due_in_its_window(self, sandbox: Sandbox) -> None:
+    def test_tick_with_nothing_due_in_its_window_returns_at_once(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track(sandbox.create())
         VideoTask.objects.update(next_poll_at=timezone.now() + timedelta(minutes=5))
 
         assert seconds_of(tick) < 2
         assert sandbox.query_count == 0
 
-    def test_while_the_gateway_is_paused_for_longer(self, sandbox: Sandbox) -> None:
+    def test_tick_during_longer_pause_returns_at_once(self, sandbox: Sandbox) -> None:
         VideoTask.objects.track(sandbox.create())
         gateway_state()
         GatewayState.objects.update(
@@ -107,7 +109,7 @@ class TestReturnsAtOnce:
 
 
 class TestDelivery:
-    def test_is_the_ticks_own_when_no_worker_comes(
+    def test_tick_delivers_after_worker_grace_period(
         self, sandbox: Sandbox, received: Received
     ) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=0))
@@ -118,7 +120,7 @@ class TestDelivery:
         assert queued_functions() == ["octovid_django.tasks.deliver_completion"]
         assert VideoTask.objects.get().delivered_at
 
-    def test_that_fails_is_left_to_a_later_tick(self, sandbox: Sandbox) -> None:
+    def test_failed_delivery_is_left_for_retry_by_later_tick(self, sandbox: Sandbox) -> None:
         def fail(**_: Any) -> None:
             raise RuntimeError
 
@@ -132,8 +134,8 @@ class TestDelivery:
         assert VideoTask.objects.get().next_delivery_at
 
 
-class TestHelp:
-    def test_is_called_once_when_more_is_due_than_a_batch(
+class TestBacklog:
+    def test_backlog_beyond_one_batch_wakes_other_workers_once(
         self,
         sandbox: Sandbox,
         configure: Callable[..., None],
@@ -150,14 +152,16 @@ class TestHelp:
         assert queued_functions() == ["octovid_django.tasks.refresh_backlog"] * 2
         assert set(VideoTask.objects.values_list("poll_count", flat=True)) == {1}
 
-    def test_is_not_called_for_less(self, sandbox: Sandbox, short_window: None) -> None:
+    def test_backlog_within_one_batch_wakes_no_other_worker(
+        self, sandbox: Sandbox, short_window: None
+    ) -> None:
         VideoTask.objects.track(sandbox.create(run_seconds=600))
 
         tick()
 
         assert queued_functions() == []
 
-    def test_ends_with_its_window(
+    def test_help_out_stops_with_its_window(
         self, short_window: None, gateway: Gateway, configure: Callable[..., None]
     ) -> None:
         configure(BATCH_SIZE=1, CONCURRENCY=1)
@@ -171,7 +175,7 @@ class TestHelp:
 class TestNeverRaises:
     @pytest.mark.parametrize("work", [tick, help_out])
     @pytest.mark.parametrize("name", ["API_KEY", "TIMEOUT"])
-    def test_for_wrong_settings(
+    def test_wrong_settings_are_logged_and_not_raised(
         self,
         configure: Callable[..., None],
         caplog: pytest.LogCaptureFixture,
@@ -185,7 +189,7 @@ class TestNeverRaises:
 
         assert f'OCTOVID["{name}"] is missing' in caplog.text
 
-    def test_for_the_timeout_of_django_q2(
+    def test_timeout_of_django_q2_is_logged_and_not_raised(
         self, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
     ) -> None:
         def time_out(**_: Any) -> None:
@@ -201,10 +205,10 @@ class TestNeverRaises:
             video_progressed.disconnect(time_out)
         assert "A tick broke off" in caplog.text
         soon = timezone.now() + timedelta(minutes=1)
-        assert VideoTask.objects.due(soon).count() == 2, "what it had claimed falls due again"
+        assert VideoTask.objects.due(soon).count() == 2, "its claims fall due again"
 
 
-def test_tells_that_something_refreshes() -> None:
+def test_tick_records_its_polling_run() -> None:
     tick()
 
     last_run_at = gateway_state().last_run_at
@@ -212,12 +216,12 @@ def test_tells_that_something_refreshes() -> None:
     assert timezone.now() - last_run_at < timedelta(seconds=10)
 
 
-def test_works_on_the_rows_where_they_are_written(
+def test_tick_reads_primary_database_and_no_replica(
     sandbox: Sandbox, received: Received, settings: Any
 ) -> None:
     class LaggingReplica:
         def db_for_read(self, model: type, **_: Any) -> None:
-            assert model not in (VideoTask, GatewayState), "a replica may not know yet"
+            assert model not in (VideoTask, GatewayState), "a replica may lag behind"
 
     settings.DATABASE_ROUTERS = [LaggingReplica()]
     VideoTask.objects.track(sandbox.create(run_seconds=0), metadata={"product": 7})

@@ -1,4 +1,4 @@
-"""Tracking that is stopped by hand, and taken up again."""
+"""Polling that is stopped by hand, and resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def task(sandbox: Sandbox) -> VideoTask:
     return VideoTask.objects.track(sandbox.create(run_seconds=0))
 
 
-def test_what_is_stopped_is_asked_about_no_more(task: VideoTask) -> None:
+def test_stop_polling_prevents_further_polls(task: VideoTask) -> None:
     assert stop_polling([task.pk]) == 1
 
     assert refresh_due().polled == 0
@@ -33,7 +33,7 @@ def test_what_is_stopped_is_asked_about_no_more(task: VideoTask) -> None:
     assert stop_polling([task.pk]) == 0
 
 
-def test_a_look_does_not_take_it_up_again(sandbox: Sandbox) -> None:
+def test_refresh_does_not_resume_stopped_polling(sandbox: Sandbox) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=3600))
     stop_polling([task.pk])
 
@@ -44,15 +44,17 @@ def test_a_look_does_not_take_it_up_again(sandbox: Sandbox) -> None:
     assert task.next_poll_at is None
 
 
-def test_what_is_tracked_again_goes_on_to_its_end(task: VideoTask) -> None:
+def test_resume_polling_continues_until_completion(task: VideoTask) -> None:
     stop_polling([task.pk])
 
     assert resume_polling([task.pk]) == 1
     assert refresh_due().completed == 1
-    assert resume_polling([task.pk]) == 0, "it has ended at the gateway"
+    assert resume_polling([task.pk]) == 0, "it has completed"
 
 
-def test_what_was_lost_is_told_once_more_when_it_ends(task: VideoTask, received: Received) -> None:
+def test_resumed_lost_task_is_delivered_again_when_it_completes(
+    task: VideoTask, received: Received
+) -> None:
     now = timezone.now()
     VideoTask.objects.update(
         status="LOST", fail_reason="denied", next_poll_at=None, completed_at=now, delivered_at=now
@@ -67,7 +69,7 @@ def test_what_was_lost_is_told_once_more_when_it_ends(task: VideoTask, received:
     assert [name for name, _ in received] == ["video_succeeded", "video_completed"]
 
 
-def test_the_time_to_end_begins_anew(sandbox: Sandbox, configure: Any) -> None:
+def test_resume_polling_restarts_lost_after(sandbox: Sandbox, configure: Any) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=3600))
     long_ago = timezone.now() - timedelta(days=30)
     VideoTask.objects.update(status="LOST", next_poll_at=None, created_at=long_ago)
@@ -80,7 +82,7 @@ def test_the_time_to_end_begins_anew(sandbox: Sandbox, configure: Any) -> None:
     assert task.next_poll_at
 
 
-def test_of_what_is_tracked_nothing_changes(task: VideoTask) -> None:
+def test_resume_polling_of_polled_task_is_idempotent(task: VideoTask) -> None:
     due_at = task.next_poll_at
 
     assert resume_polling([task.pk]) == 0

@@ -20,9 +20,9 @@ from octovid_django.transition import Transition, after_error, after_response
 
 START = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4"
-DENIED = OctovidTaskNotFoundError("task_not_exist")
-BROKEN = OctovidGatewayError("the gateway answered 502 Bad Gateway")
-REFUSED = OctovidConnectionError("connection refused")
+NOT_FOUND = OctovidTaskNotFoundError("task_not_exist")
+BROKEN = OctovidGatewayError("502 Bad Gateway")
+UNREACHABLE = OctovidConnectionError("connection refused")
 
 
 def at(seconds: float) -> datetime:
@@ -38,11 +38,13 @@ def row(**values: Any) -> VideoTask:
 
 
 def snapshot(status: str | None, **values: Any) -> TaskSnapshot:
-    unsaid = dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), "")
-    unsaid |= dict.fromkeys(("resolution", "ratio"), "")
-    unsaid |= dict.fromkeys(("progress", "video_url_expires_at", "duration", "total_tokens"))
-    unsaid |= dict.fromkeys(("submitted_at", "started_at", "finished_at", "payload"))
-    return TaskSnapshot(**{**unsaid, "status": TaskStatus(status) if status else None, **values})
+    unreported = dict.fromkeys(("task_id", "upstream_status", "fail_reason", "video_url"), "")
+    unreported |= dict.fromkeys(("resolution", "ratio"), "")
+    unreported |= dict.fromkeys(("progress", "video_url_expires_at", "duration", "total_tokens"))
+    unreported |= dict.fromkeys(("submitted_at", "started_at", "finished_at", "payload"))
+    return TaskSnapshot(
+        **{**unreported, "status": TaskStatus(status) if status else None, **values}
+    )
 
 
 def become(task: VideoTask, transition: Transition) -> VideoTask:
@@ -62,14 +64,14 @@ def fail_repeatedly(
 
 
 class TestProgress:
-    def test_is_told_and_looked_at_again_after_the_poll_interval(self) -> None:
+    def test_reported_progress_is_stored_and_next_poll_is_after_interval(self) -> None:
         transition = after_response(row(), snapshot("IN_PROGRESS", progress=50), at(10))
 
         assert not transition.is_completion
         assert transition.fields["progress"] == 50
         assert transition.fields["next_poll_at"] == at(25)
 
-    def test_that_is_not_told_is_kept(self) -> None:
+    def test_values_that_are_not_reported_are_kept(self) -> None:
         task = row(progress=30, duration=5, resolution="720p", submitted_at=START, model="mov-3")
 
         become(task, after_response(task, snapshot(None), at(10)))
@@ -78,7 +80,7 @@ class TestProgress:
         assert (task.status, task.progress, task.duration) == ("IN_PROGRESS", 30, 5)
         assert (task.resolution, task.submitted_at) == ("720p", START)
 
-    def test_an_answer_ends_a_row_of_errors(self) -> None:
+    def test_response_resets_error_and_not_found_counts(self) -> None:
         task = row(error_count=3, last_error="no", not_found_count=3, not_found_since=START)
 
         become(task, after_response(task, snapshot("QUEUED"), at(10)))
@@ -86,15 +88,15 @@ class TestProgress:
         assert (task.error_count, task.last_error) == (0, "")
         assert (task.not_found_count, task.not_found_since) == (0, None)
 
-    def test_a_task_that_is_not_polled_stays_unpolled(self) -> None:
+    def test_task_with_stopped_polling_stays_stopped(self) -> None:
         task = row(next_poll_at=None)
 
         assert "next_poll_at" not in after_response(task, snapshot("QUEUED"), at(10)).fields
-        assert "next_poll_at" not in after_error(task, REFUSED, at(10)).fields
+        assert "next_poll_at" not in after_error(task, UNREACHABLE, at(10)).fields
 
 
-class TestEnds:
-    def test_a_success_with_its_link(self) -> None:
+class TestCompletions:
+    def test_success_with_link_completes_task(self) -> None:
         task = row(progress=50)
 
         transition = after_response(task, snapshot("SUCCESS", video_url=LINK), at(10))
@@ -105,7 +107,7 @@ class TestEnds:
         assert (task.completed_at, task.next_delivery_at) == (at(10), at(10))
         assert task.next_poll_at is None
 
-    def test_a_failure_with_its_reason(self) -> None:
+    def test_failure_with_reason_completes_task(self) -> None:
         task = row(progress=50)
 
         transition = after_response(task, snapshot("FAILURE", fail_reason="refused"), at(10))
@@ -114,7 +116,7 @@ class TestEnds:
         assert transition.is_completion
         assert (task.status, task.fail_reason, task.progress) == ("FAILURE", "refused", 50)
 
-    def test_a_link_that_does_not_say_when_it_dies_lives_from_now(
+    def test_link_without_expiry_gets_link_lifetime_from_now(
         self, configure: Callable[..., None]
     ) -> None:
         configure(LINK_LIFETIME=3600)
@@ -125,7 +127,7 @@ class TestEnds:
 
     @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
     @pytest.mark.parametrize("snapshot_of", ["IN_PROGRESS", "SUCCESS", "FAILURE", None])
-    def test_stay_whatever_the_gateway_answers_later(
+    def test_final_status_stays_whatever_is_reported_later(
         self, status: str, snapshot_of: str | None
     ) -> None:
         task = row(status=status)
@@ -135,7 +137,7 @@ class TestEnds:
         assert not transition.is_completion
         assert not {"status", "progress", "next_poll_at"} & set(transition.fields)
 
-    def test_a_success_takes_a_new_link(self) -> None:
+    def test_finished_success_takes_new_link(self) -> None:
         task = row(status="SUCCESS", video_url="https://cdn.example/old.mp4")
         snapshot_of = snapshot("SUCCESS", video_url=LINK, video_url_expires_at=at(900))
 
@@ -143,7 +145,7 @@ class TestEnds:
 
         assert (task.video_url, task.video_url_expires_at) == (LINK, at(900))
 
-    def test_the_same_link_does_not_live_longer_by_asking_again(self) -> None:
+    def test_polling_again_does_not_extend_expiry_of_same_link(self) -> None:
         task = row(status="SUCCESS", video_url=LINK, video_url_expires_at=at(20))
 
         become(task, after_response(task, snapshot("SUCCESS", video_url=LINK), at(10)))
@@ -152,7 +154,7 @@ class TestEnds:
 
 
 class TestSuccessWithoutLink:
-    def test_is_looked_at_again_for_a_minute_and_final_then(self) -> None:
+    def test_success_without_link_is_polled_for_a_minute_then_final(self) -> None:
         task = row(progress=80)
         snapshot_of = snapshot("SUCCESS", progress=100)
 
@@ -167,7 +169,9 @@ class TestSuccessWithoutLink:
         assert become(task, transition).status == "SUCCESS"
         assert not task.has_video
 
-    def test_is_not_lost_however_old_the_task_is(self, configure: Callable[..., None]) -> None:
+    def test_success_without_link_is_never_lost_by_age(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(LOST_AFTER=3600)
         snapshot_of = snapshot("SUCCESS", progress=100)
 
@@ -177,7 +181,7 @@ class TestSuccessWithoutLink:
         task = become(row(), transition)
         assert become(task, after_response(task, snapshot_of, at(9999 + 60))).status == "SUCCESS"
 
-    def test_is_final_as_soon_as_the_link_is_there(self) -> None:
+    def test_success_is_final_as_soon_as_link_is_reported(self) -> None:
         task = row()
         become(task, after_response(task, snapshot("SUCCESS"), at(10)))
 
@@ -186,7 +190,7 @@ class TestSuccessWithoutLink:
         assert transition.is_completion
         assert become(task, transition).link_awaited_since is None
 
-    def test_is_looked_at_within_the_minute_even_where_polling_is_rare(
+    def test_success_without_link_is_polled_within_minute_despite_long_interval(
         self, configure: Callable[..., None]
     ) -> None:
         configure(POLL_INTERVAL=3600)
@@ -195,7 +199,9 @@ class TestSuccessWithoutLink:
 
         assert transition.fields["next_poll_at"] == at(25)
 
-    def test_is_not_lost_by_errors_either(self, configure: Callable[..., None]) -> None:
+    def test_success_without_link_is_never_lost_by_errors(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(LOST_AFTER=3600)
         task = become(row(), after_response(row(), snapshot("SUCCESS"), at(9999)))
 
@@ -205,7 +211,7 @@ class TestSuccessWithoutLink:
             == "IN_PROGRESS"
         )
 
-    def test_that_turns_out_running_begins_its_minute_anew(self) -> None:
+    def test_success_reported_as_running_again_restarts_the_minute(self) -> None:
         task = row()
         become(task, after_response(task, snapshot("SUCCESS"), at(10)))
         become(task, after_response(task, snapshot("IN_PROGRESS"), at(25)))
@@ -213,58 +219,66 @@ class TestSuccessWithoutLink:
         assert not after_response(task, snapshot("SUCCESS"), at(100)).is_completion
 
 
-class TestErrors:
-    def test_back_off_from_the_poll_interval_to_five_minutes(self) -> None:
+class TestErrorBackoff:
+    def test_errors_back_off_from_poll_interval_to_five_minutes(self) -> None:
         task = row()
-        pauses = []
+        delays = []
         for _ in range(8):
-            become(task, after_error(task, REFUSED, at(0)))
-            pauses.append((task.next_poll_at - at(0)).total_seconds())
+            become(task, after_error(task, UNREACHABLE, at(0)))
+            delays.append((task.next_poll_at - at(0)).total_seconds())
 
-        wanted = [15, 30, 60, 120, 240, 300, 300, 300]
-        assert all(0.8 * w <= p <= 1.2 * w for p, w in zip(pauses, wanted, strict=True)), pauses
-        assert len({round(pause, 3) for pause in pauses[-3:]}) > 1, "there is jitter"
+        expected = [15, 30, 60, 120, 240, 300, 300, 300]
+        assert all(
+            0.8 * wanted <= delay <= 1.2 * wanted
+            for delay, wanted in zip(delays, expected, strict=True)
+        ), delays
+        assert len({round(delay, 3) for delay in delays[-3:]}) > 1, "there is jitter"
 
-    def test_are_told(self) -> None:
-        task = become(row(poll_count=4), after_error(row(poll_count=4), REFUSED, at(10)))
+    def test_error_is_stored_and_counted(self) -> None:
+        task = become(row(poll_count=4), after_error(row(poll_count=4), UNREACHABLE, at(10)))
 
         assert (task.error_count, task.last_error) == (1, "connection refused")
         assert (task.poll_count, task.polled_at) == (5, at(10))
 
-    def test_leave_an_ended_task_ended(self) -> None:
+    def test_error_leaves_finished_task_unchanged(self) -> None:
         for status in ("SUCCESS", "FAILURE", "LOST"):
-            transition = after_error(row(status=status, not_found_count=9), DENIED, at(9999))
+            transition = after_error(row(status=status, not_found_count=9), NOT_FOUND, at(9999))
             assert not transition.is_completion
             assert "status" not in transition.fields
 
 
 class TestLost:
-    def test_after_five_denials_in_a_row_over_ten_minutes(self) -> None:
+    def test_five_not_found_errors_over_ten_minutes_make_task_lost(self) -> None:
         task = fail_repeatedly(
-            row(), DENIED, [0, 15, 45, 105, 225, 465, 600], is_completion=lambda number: number == 7
+            row(),
+            NOT_FOUND,
+            [0, 15, 45, 105, 225, 465, 600],
+            is_completion=lambda number: number == 7,
         )
         assert (task.status, task.fail_reason) == ("LOST", "task_not_exist")
         assert task.next_poll_at is None
 
-    def test_not_by_few_denials_however_long(self) -> None:
-        fail_repeatedly(row(), DENIED, [0, 3600, 7200, 9000], is_completion=lambda _: False)
+    def test_four_not_found_errors_do_not_make_task_lost(self) -> None:
+        fail_repeatedly(row(), NOT_FOUND, [0, 3600, 7200, 9000], is_completion=lambda _: False)
 
-    def test_not_when_an_answer_comes_between(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
+    def test_response_between_not_found_errors_restarts_their_count(self) -> None:
+        task = fail_repeatedly(row(), NOT_FOUND, [0, 100, 200, 300], is_completion=lambda _: False)
         become(task, after_response(task, snapshot("QUEUED"), at(500)))
-        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_completion=lambda _: False)
+        fail_repeatedly(task, NOT_FOUND, [601, 700, 800, 900], is_completion=lambda _: False)
 
-    def test_not_when_another_error_of_the_gateway_comes_between(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
+    def test_gateway_error_between_not_found_errors_restarts_their_count(self) -> None:
+        task = fail_repeatedly(row(), NOT_FOUND, [0, 100, 200, 300], is_completion=lambda _: False)
         task = fail_repeatedly(task, BROKEN, [500], is_completion=lambda _: False)
-        fail_repeatedly(task, DENIED, [601, 700, 800, 900], is_completion=lambda _: False)
+        fail_repeatedly(task, NOT_FOUND, [601, 700, 800, 900], is_completion=lambda _: False)
 
-    def test_a_broken_connection_is_no_denial_and_ends_no_row_of_them(self) -> None:
-        task = fail_repeatedly(row(), DENIED, [0, 100, 200, 300], is_completion=lambda _: False)
-        task = fail_repeatedly(task, REFUSED, [400, 800], is_completion=lambda _: False)
-        assert after_error(task, DENIED, at(900)).is_completion
+    def test_connection_error_neither_counts_nor_restarts_not_found_errors(self) -> None:
+        task = fail_repeatedly(row(), NOT_FOUND, [0, 100, 200, 300], is_completion=lambda _: False)
+        task = fail_repeatedly(task, UNREACHABLE, [400, 800], is_completion=lambda _: False)
+        assert after_error(task, NOT_FOUND, at(900)).is_completion
 
-    def test_without_an_end_in_time(self, configure: Callable[..., None]) -> None:
+    def test_task_without_completion_within_lost_after_is_lost(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(LOST_AFTER=3600)
         task = row()
 
@@ -274,7 +288,7 @@ class TestLost:
         assert transition.is_completion
         assert become(task, transition).status == "LOST"
 
-    def test_an_end_that_is_seen_late_is_still_that_end(
+    def test_success_reported_later_than_lost_after_is_success(
         self, configure: Callable[..., None]
     ) -> None:
         configure(LOST_AFTER=3600)
@@ -283,14 +297,16 @@ class TestLost:
 
         assert transition.fields["status"] == "SUCCESS"
 
-    def test_not_by_the_first_error_after_a_long_silence(
+    def test_first_error_later_than_lost_after_does_not_make_task_lost(
         self, configure: Callable[..., None]
     ) -> None:
         configure(LOST_AFTER=3600)
         times = [99999.0 + seconds for seconds in range(5)]
-        fail_repeatedly(row(), REFUSED, times, is_completion=lambda number: number == 5)
+        fail_repeatedly(row(), UNREACHABLE, times, is_completion=lambda number: number == 5)
 
-    def test_is_taken_back_when_the_task_is_alive(self, configure: Callable[..., None]) -> None:
+    def test_lost_task_reported_as_running_is_recovered(
+        self, configure: Callable[..., None]
+    ) -> None:
         configure(LOST_AFTER=3600)
         task = row(status="LOST", fail_reason="?", completed_at=at(3600), delivered_at=at(3601))
 
@@ -301,10 +317,10 @@ class TestLost:
         assert (task.status, task.fail_reason, task.next_poll_at) == ("IN_PROGRESS", "", at(4015))
         assert (task.completed_at, task.delivered_at, task.delivery_attempts) == (None, None, 0)
         assert not after_response(task, snapshot("IN_PROGRESS"), at(4015)).is_completion, (
-            "time starts anew"
+            "LOST_AFTER starts anew"
         )
 
-    def test_is_taken_back_when_the_task_is_done(self) -> None:
+    def test_lost_task_reported_as_success_is_recovered_and_completed(self) -> None:
         task = row(status="LOST", delivered_at=at(5), delivery_attempts=1)
 
         transition = after_response(task, snapshot("SUCCESS", video_url=LINK), at(10))
@@ -313,7 +329,7 @@ class TestLost:
         assert transition.is_completion
         assert (task.status, task.delivered_at, task.delivery_attempts) == ("SUCCESS", None, 0)
 
-    def test_stays_when_the_answer_says_nothing(self) -> None:
+    def test_lost_task_stays_lost_without_reported_status(self) -> None:
         transition = after_response(row(status="LOST"), snapshot(None), at(10))
 
         assert not transition.is_completion
@@ -333,7 +349,7 @@ class TestLastChange:
             snapshot("SUCCESS", video_url=LINK),
         ],
     )
-    def test_is_when_an_answer_differed(self, snapshot_of: TaskSnapshot) -> None:
+    def test_changed_at_is_set_when_response_differs(self, snapshot_of: TaskSnapshot) -> None:
         task = row(progress=10, upstream_status="running")
 
         assert self.changed_at(task, snapshot_of) == at(30)
@@ -346,5 +362,5 @@ class TestLastChange:
             snapshot(None),
         ],
     )
-    def test_is_not_when_it_was_the_same(self, snapshot_of: TaskSnapshot) -> None:
+    def test_changed_at_is_kept_when_response_is_the_same(self, snapshot_of: TaskSnapshot) -> None:
         assert self.changed_at(row(progress=10, upstream_status="running"), snapshot_of) is None

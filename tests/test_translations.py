@@ -1,4 +1,4 @@
-"""The catalogues of ``locale/``: complete, compiled, and seen on the pages."""
+"""The catalogues of ``locale/``: complete, compiled, and shown on the pages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(*command: str, cwd: Path) -> str:
 
 @needs_gettext
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parent.parent.name)
-def test_no_string_is_left_out(path: Path, tmp_path: Path) -> None:
+def test_catalogue_translates_every_string(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "octovid_django"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     language = path.parent.parent.name
@@ -67,7 +67,7 @@ def test_no_string_is_left_out(path: Path, tmp_path: Path) -> None:
 
 @needs_gettext
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parent.parent.name)
-def test_every_catalogue_is_compiled(path: Path, tmp_path: Path) -> None:
+def test_compiled_catalogue_matches_its_source(path: Path, tmp_path: Path) -> None:
     run("msgfmt", "--check-format", "-o", "django.mo", str(path), cwd=tmp_path)
 
     def messages(compiled: Path) -> dict[Any, str]:
@@ -95,7 +95,7 @@ def chinese(admin_client: Client) -> Callable[..., str]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("view", ["changelist", "change", "add", "video"])
-def test_a_page_is_in_one_language(chinese: Callable[..., str], view: str) -> None:
+def test_admin_page_is_wholly_translated(chinese: Callable[..., str], view: str) -> None:
     now = timezone.now()
     times = {"submitted_at": now, "started_at": now, "finished_at": now, "polled_at": now}
     completed_task = {"completed_at": now, "delivered_at": now}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 FUNCTION = "octovid_django.tasks.deliver_completion"
 
 
-def test_queues_a_call_that_is_neither_kept_nor_repeated() -> None:
+def test_wake_queues_message_without_saved_result_or_retry() -> None:
     wake(FUNCTION, 7)
 
     (message,) = take_messages()
@@ -22,7 +22,7 @@ def test_queues_a_call_that_is_neither_kept_nor_repeated() -> None:
     assert message["ack_failure"] is True
 
 
-def test_goes_to_the_cluster_that_does_the_work(configure: Callable[..., None]) -> None:
+def test_wake_queues_message_for_configured_cluster(configure: Callable[..., None]) -> None:
     configure(CLUSTER="videos")
 
     wake(FUNCTION, 7)
@@ -35,12 +35,12 @@ def test_goes_to_the_cluster_that_does_the_work(configure: Callable[..., None]) 
 @pytest.mark.parametrize(
     "broker",
     [
-        {"ORM": "a database that is not there"},
+        {"ORM": "a missing database"},
         {"ORM": None, "REDIS": "redis://127.0.0.1:9"},
     ],
     ids=["database", "redis"],
 )
-def test_a_broker_that_is_gone_is_logged_and_no_more(
+def test_unreachable_broker_is_logged_and_not_raised(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broker: dict[str, str]
 ) -> None:
     for name, value in broker.items():

@@ -26,7 +26,7 @@ def task(**values: object) -> VideoTask:
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """A real pseudo-terminal as standard output; calling it reads what has come there."""
+    """A real pseudo-terminal as standard output; calling it reads what was written to it."""
     reader, writer = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -45,7 +45,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     os.close(reader)
 
 
-def test_without_a_terminal_a_change_is_a_line() -> None:
+def test_output_without_terminal_is_one_line_per_change() -> None:
     stdout = StringIO()
     with watch.task_view(OutputWrapper(stdout)) as show:
         show([task()])
@@ -60,7 +60,7 @@ def test_without_a_terminal_a_change_is_a_line() -> None:
     ]
 
 
-def test_a_note_is_written_once_until_there_is_another_or_none() -> None:
+def test_repeated_note_is_written_once() -> None:
     stdout = StringIO()
     with watch.task_view(OutputWrapper(stdout)) as show:
         for note in ("paused", "paused", "still paused", "", "paused"):
@@ -69,7 +69,7 @@ def test_a_note_is_written_once_until_there_is_another_or_none() -> None:
     assert stdout.getvalue().splitlines() == ["paused", "still paused", "paused"]
 
 
-def test_in_a_terminal_every_task_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_one_bar_per_task(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch) as read:
         with watch.task_view(OutputWrapper(sys.stdout)) as show:
             show([task(), task(pk=2, task_id="cgt-[red]2", progress=70)])
@@ -85,7 +85,7 @@ def test_in_a_terminal_every_task_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> 
     assert "succeeded" in screen
 
 
-def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_without_rich_shows_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch) as read:
         monkeypatch.setattr(watch, "Progress", None)
         with watch.task_view(OutputWrapper(sys.stdout)) as show:
@@ -95,7 +95,7 @@ def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> 
     assert screen.split() == ["cgt-1", "30", "%", "IN_PROGRESS"]
 
 
-def test_rich_is_an_extra() -> None:
+def test_rich_is_no_required_dependency() -> None:
     setup = (Path(__file__).resolve().parent.parent / "setup.cfg").read_text()
     required = setup[setup.index("install_requires") : setup.index("[options.packages.find]")]
     assert "rich" not in required
@@ -106,7 +106,7 @@ HARMLESS = "no [2J ]0;title 31m cats forged 100 % SUCCESS x"
 
 
 @pytest.mark.parametrize("has_rich", [True, False], ids=["bars", "lines"])
-def test_terminal_obeys_nothing_that_a_gateway_sent(
+def test_terminal_control_characters_from_gateway_are_removed(
     monkeypatch: pytest.MonkeyPatch, has_rich: bool
 ) -> None:
     if not has_rich:

@@ -7,7 +7,7 @@ from octovid_django.models import VideoTask
 
 
 class UnfoldVideoTaskAdmin(VideoTaskAdmin, ModelAdmin):
-    """As a site under django-unfold has it, with a column of its own."""
+    """As a site under django-unfold registers it, with a column of its own."""
 
     list_display = (*VideoTaskAdmin.list_display, "poll_count")
 

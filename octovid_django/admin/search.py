@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from itertools import islice, takewhile
+from typing import Any, TypeAlias, cast
 
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
@@ -24,6 +25,9 @@ WordSearch: TypeAlias = Callable[[Tasks, str], tuple[Tasks, bool]]
 METADATA = "metadata_text"
 """The name of the metadata's text, in ``search_fields``."""
 
+MAX_TOKENS, MAX_CHARACTERS = 20, 1_000
+"""Of what is typed; the rest is left out, and the page says so."""
+
 _TOKEN = re.compile(
     r"""
     (?P<key> "[^"]+" | '[^']+' | [^\s"'{},:]+ ) \s*:\s*
@@ -35,6 +39,33 @@ _TOKEN = re.compile(
 _NUMBER = re.compile("[0-9]+")
 
 
+class _Conditions:
+    """Stands in for a queryset in Django's own search, and keeps what that narrows it by.
+
+    A queryset that is narrowed word by word, and each time by either of two spellings, would hold
+    every condition twice for each word: 20 words would be a million of them.
+    """
+
+    def __init__(self, model: type[VideoTask]) -> None:
+        self.model = model
+        self.aliases: dict[str, Any] = {}
+        self.condition = Q()
+
+    def alias(self, **aliases: Any) -> _Conditions:
+        self.aliases |= aliases
+        return self
+
+    def filter(self, *conditions: Q, **lookups: Any) -> _Conditions:
+        self.condition &= Q(*conditions, **lookups)
+        return self
+
+
+def is_cut(term: str) -> bool:
+    """Whether ``search`` leaves some of ``term`` out."""
+    tokens = list(islice(_tokens(term), MAX_TOKENS + 1))
+    return len(_searched(term)) < len(tokens)
+
+
 def search(tasks: Tasks, term: str, by_words: WordSearch) -> tuple[Tasks, bool]:
     """Return the ``tasks`` that ``term`` finds, and whether some may be in it twice.
 
@@ -43,29 +74,40 @@ def search(tasks: Tasks, term: str, by_words: WordSearch) -> tuple[Tasks, bool]:
         term: What a person typed.
         by_words: Django's own search.
     """
-    tasks = tasks.alias(**{METADATA: Cast("metadata", TextField())})
-    has_duplicates = False
-    for token in _TOKEN.finditer(term.strip().strip("{}")):
+    found, has_duplicates = Q(), False
+    aliases: dict[str, Any] = {METADATA: Cast("metadata", TextField())}
+
+    def says(words: str) -> Q:
+        nonlocal has_duplicates
+        says = Q()
+        for spelling in (words, *_escaped(words)):
+            conditions = _Conditions(tasks.model)
+            has_duplicates |= by_words(cast("Tasks", conditions), spelling)[1]
+            aliases.update(conditions.aliases)
+            says |= conditions.condition
+        return says
+
+    for token in _searched(term):
         if token["key"]:
-            with_pair = tasks.filter(_has_pair(_bare(token["key"]), _bare(token["value"])))
-            if re.search(r"[\s\"']", token[0]):
-                tasks = with_pair
-                continue
-            found, is_doubled = _by_words(tasks, token[0], by_words)  # it may be an id
-            tasks, has_duplicates = found | with_pair, has_duplicates or is_doubled
-        elif token[0] != ",":
-            tasks, is_doubled = _by_words(tasks, token[0], by_words)
-            has_duplicates |= is_doubled
+            pair = _has_pair(_bare(token["key"]), _bare(token["value"]))
+            # Without blanks and quotes it may be an id.
+            found &= pair if re.search(r"[\s\"']", token[0]) else says(token[0]) | pair
+        else:
+            found &= says(token[0])
             if _NUMBER.fullmatch(token[0]):
-                tasks = tasks.filter(_holds_number(token[0]))
-    return tasks, has_duplicates
+                found &= _holds_number(token[0])
+    return tasks.alias(**aliases).filter(found), has_duplicates
 
 
-def _by_words(tasks: Tasks, words: str, by_words: WordSearch) -> tuple[Tasks, bool]:
-    found, has_duplicates = by_words(tasks, words)
-    for escaped in _escaped(words):
-        found |= by_words(tasks, escaped)[0]
-    return found, has_duplicates
+def _searched(term: str) -> list[re.Match[str]]:
+    """The tokens that are looked for: the first ones, none of them in part."""
+    first = islice(_tokens(term), MAX_TOKENS)
+    return list(takewhile(lambda token: token.end() <= MAX_CHARACTERS, first))
+
+
+def _tokens(term: str) -> Iterator[re.Match[str]]:
+    found = _TOKEN.finditer(term.strip().strip("{}"))
+    return (token for token in found if token[0] != ",")
 
 
 def _escaped(text: str) -> Iterator[str]:

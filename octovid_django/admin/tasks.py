@@ -21,8 +21,10 @@ from django.contrib.admin.utils import (
     quote,
     unquote,
 )
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.forms import Script
 from django.http import (
     Http404,
@@ -59,7 +61,13 @@ from octovid_django.admin.forms import TrackForm, VideoTaskForm
 from octovid_django.admin.live import Cell, live_cell, render
 from octovid_django.admin.permissions import permitted
 from octovid_django.admin.responses import make_inert
-from octovid_django.admin.search import METADATA, search
+from octovid_django.admin.search import (
+    MAX_CHARACTERS,
+    MAX_TOKENS,
+    METADATA,
+    is_cut,
+    search,
+)
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 from octovid_django.redaction import redact
 from octovid_django.tracking import add_metadata, track_many
@@ -70,6 +78,23 @@ PRIMARY_KEY = re.compile("[0-9]{1,18}")
 MAX_NAMED = 20
 """Ids in one message."""
 TEMPLATES = "admin/octovid_django/videotask"
+
+LOOKUPS = frozenset(
+    {"", "exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day", "date"}
+)
+"""By which the address may narrow the list."""
+
+
+def _chosen_action(request: HttpRequest) -> str:
+    """The name of the action whose button was pressed, as Django finds it."""
+    try:
+        index = int(request.POST.get("index", 0))
+    except ValueError:
+        index = 0
+    try:
+        return request.POST.getlist("action")[index]
+    except IndexError:
+        return request.POST.get("action", "")
 
 
 @admin.register(VideoTask)
@@ -158,8 +183,9 @@ class VideoTaskAdmin(ButtonsMixin):
         selected = cast("VideoTaskQuerySet", queryset)
         if not is_across:
             selected = selected.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
-        function = self.action_function(request, request.POST.get("action", ""))
-        needed = getattr(function, "allowed_permissions", ())
+        function = self.action_function(request, _chosen_action(request))
+        # What cannot be told which it is (a site's own, on the page of a task) may change tasks.
+        needed = getattr(function, "allowed_permissions", ()) if function else ["change"]
         allowed = permitted(self, request, selected, needed)
         if allowed is not selected and (count := selected.count() - allowed.count()):
             left_out = ngettext(
@@ -169,6 +195,20 @@ class VideoTaskAdmin(ButtonsMixin):
             )
             self.message_user(request, left_out % {"count": count}, messages.WARNING)
         return super().response_action(request, allowed, *args, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether the address may narrow the list by ``lookup``.
+
+        By a pattern it could be guessed what stands in columns that the page does not show.
+        """
+        name, _, kind = lookup.partition(LOOKUP_SEP)
+        if name not in {field.name for field in VideoTask._meta.concrete_fields} | {"pk"}:
+            return super().lookup_allowed(lookup, value, request)
+        names = {"pk", self.opts.pk.name, "task_id", self.date_hierarchy}
+        for each in self.get_list_filter(request):
+            field: Any = each[0] if isinstance(each, (list, tuple)) else each
+            names.add(str(getattr(field, "parameter_name", field)))
+        return name in names and kind in LOOKUPS
 
     def add_view(
         self,
@@ -281,6 +321,13 @@ class VideoTaskAdmin(ButtonsMixin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if request.method == "GET" and is_cut(request.GET.get(SEARCH_VAR, "")):
+            message = _(
+                "The search is too long: only its first %(tokens)d words are looked for, and no "
+                "more than %(characters)d characters."
+            )
+            limits = {"tokens": MAX_TOKENS, "characters": MAX_CHARACTERS}
+            self.message_user(request, message % limits, messages.WARNING)
         # Called by the template: an action needs neither.
         context = {
             "above": partial(self._above, request),

@@ -1,1 +1,1 @@
-"""A long run of real clusters under fire: ``python -m tests.soak``, or ``tox -e soak``."""
+"""A long run of real clusters under faults: ``python -m tests.soak``, or ``tox -e soak``."""

@@ -1,4 +1,4 @@
-"""Soak real clusters in faults, and tell what became of the promises.
+"""Soak real clusters in faults, and report which promises were broken.
 
 Exits with 1 when a completion was lost, a task got stuck, or another promise was broken.
 """

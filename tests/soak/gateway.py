@@ -1,4 +1,4 @@
-"""A gateway whose tasks go by the clock, that errs at random, and notes who asked what, when."""
+"""A gateway whose tasks run by the clock, that errs at random, and records every poll."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.gateway import (
 )
 
 ERROR_SHARE = 0.08
-"""Of the answers that are an error of one task's."""
+"""Share of the responses that are an error with the scope task."""
 
 
 def never_responds_for(seconds: float) -> Behaviour:
@@ -41,7 +41,7 @@ ERRORS = {
     "502": BROKEN,
     "denied": DENIED,
     "no JSON": NOT_JSON,
-    "half an answer": breaks_off(),
+    "half a response": breaks_off(),
     "reset": resets(),
     "silence": never_responds_for(4),
 }
@@ -51,9 +51,9 @@ POISONS = {
     ),
     "poison404": responds(404, {"error": {"message": "no such thing", "type": "api_error"}}),
 }
-"""What is always said of one row each, by the first word of its id."""
-TROUBLES = {"401": WRONG_KEY, "429": responds(429, Retry_After="2")}
-"""They pause everybody, the first for 15 s."""
+"""What the gateway always responds about one task each, by the first word of its id."""
+ACCOUNT_ERRORS = {"401": WRONG_KEY, "429": responds(429, Retry_After="2")}
+"""They pause the account, the first for 15 s."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Poll:
 
     task_id: str
     cluster: str
-    """Who asked: every cluster has a User-Agent of its own."""
+    """The one that polled: every cluster has a User-Agent of its own."""
     polled_at: float
     responded_at: float
     fault: str | None
 
 
 class SoakGateway(Gateway):
-    """Knows the tasks that it was told of by ``create``.
+    """Knows the tasks that ``create`` has begun.
 
     Args:
         rng: Decides where it errs.
@@ -80,11 +80,11 @@ class SoakGateway(Gateway):
         self.faults: Counter[str] = Counter()
         self._rng = rng
         self._tasks: dict[str, SimulatedTask] = {}
-        self._troubles: list[str] = []
+        self._account_errors: list[str] = []
         super().__init__()
 
     def create(self, task_id: str, outcome: str, run_seconds: float) -> None:
-        """Begin a task that ends after so many seconds."""
+        """Begin a task that completes after so many seconds."""
         self._tasks[task_id] = SimulatedTask(
             model="soak",
             outcome=outcome,
@@ -95,14 +95,14 @@ class SoakGateway(Gateway):
             ratio="16:9",
         )
 
-    def trouble(self, name: str) -> None:
-        """Answer the next request with one of ``TROUBLES``."""
-        self._troubles.append(name)
+    def fail_next(self, name: str) -> None:
+        """Respond to the next request with one of ``ACCOUNT_ERRORS``."""
+        self._account_errors.append(name)
 
     def respond(self, request: Request, connection: socket.socket) -> None:
         polled_at = time.time()
         fault = self._fault()
-        behaviour = (ERRORS | TROUBLES)[fault] if fault else self._truth(request.task_id)
+        behaviour = (ERRORS | ACCOUNT_ERRORS)[fault] if fault else self._simulated(request.task_id)
         try:
             behaviour(connection, self._stop)
         finally:
@@ -118,15 +118,15 @@ class SoakGateway(Gateway):
 
     def _fault(self) -> str | None:
         fault = None
-        if self._troubles:
-            fault = self._troubles.pop()
+        if self._account_errors:
+            fault = self._account_errors.pop()
         elif self._rng.random() < ERROR_SHARE:
             fault = self._rng.choice(list(ERRORS))
         if fault:
             self.faults[fault] += 1
         return fault
 
-    def _truth(self, task_id: str) -> Behaviour:
+    def _simulated(self, task_id: str) -> Behaviour:
         if poison := POISONS.get(task_id.partition("-")[0]):
             return poison
         state = self._tasks[task_id].state(time.time(), f"https://cdn.example/{task_id}.mp4")

@@ -39,7 +39,7 @@ class Server(ABC):
 
 
 class Sqlite(Server):
-    """A file, as the README says that it does for one machine; cut is locked by somebody else."""
+    """A file, which the README recommends for one machine; to cut it is to lock it."""
 
     environment: dict[str, str] = {}
 
@@ -134,7 +134,7 @@ class Postgres(SqlServer):
     drop = "DROP DATABASE IF EXISTS {} WITH (FORCE)"
 
     def connect(self, server: SplitResult) -> Any:
-        import psycopg  # noqa: PLC0415  who soaks on SQLite alone need not have it
+        import psycopg  # noqa: PLC0415  a soak on SQLite alone does not need it
 
         return psycopg.connect(server.geturl(), autocommit=True, connect_timeout=5)
 
@@ -157,7 +157,7 @@ class MariaDB(SqlServer):
 
 
 class OrmBroker(Server):
-    """The site's own database: it is cut with it, and not alone."""
+    """The site's own database: it is cut together with that, never alone."""
 
     environment: dict[str, str] = {}
 
@@ -171,7 +171,7 @@ class OrmBroker(Server):
         """Nothing."""
 
     def close(self) -> None:
-        """There is nothing."""
+        """Nothing."""
 
 
 class RedisBroker(ProxiedServer):

@@ -17,7 +17,7 @@ from tests.processes import Site
 CLOCKS_AHEAD = (0.0, 1.0, 0.0, -1.0)
 """Seconds, cluster by cluster: each is on a host of its own."""
 KILLS = ("worker", "sentinel", "cluster")
-ORPHANS_LIVE = 15.0
+ORPHAN_SECONDS = 15.0
 """Seconds that the workers of a killed sentinel go on, where their supervisor lets them."""
 
 
@@ -37,7 +37,7 @@ class Cluster:
 
 
 class Supervisor:
-    """Starts clusters of ``site``, and each again when it has ended.
+    """Starts clusters of ``site``, and restarts each that has exited.
 
     Args:
         site: Whose clusters.
@@ -54,7 +54,7 @@ class Supervisor:
         self._environment = environment
         self._clusters: dict[int, Cluster] = {}
         self._starts: dict[int, tuple[float, int]] = {}
-        """When which cluster starts again, and for the how manieth time."""
+        """When which cluster starts again, and the number of that life."""
         self._orphans: list[tuple[float, Cluster]] = []
 
     def add(self, count: int) -> None:
@@ -63,11 +63,11 @@ class Supervisor:
             self._start(number, 1)
 
     def tend(self) -> None:
-        """Start again what has ended, and clean up after it."""
+        """Restart the clusters that have exited, and clean up after them."""
         now = time.monotonic()
         for cluster in list(self._clusters.values()):
             if cluster.process.poll() is not None and cluster.number not in self._starts:
-                self._buried(cluster)
+                self._plan_restart(cluster)
         for number, (at, life) in list(self._starts.items()):
             if at <= now:
                 del self._starts[number]
@@ -99,7 +99,7 @@ class Supervisor:
         """Restart the clusters that a worker was killed of.
 
         A worker that waits for work holds the lock of django-q2's queue; where it is killed then,
-        its cluster works no more, and only whoever watches it can tell.
+        its cluster does no more work, which only a health check from outside notices.
         """
         for cluster in self._clusters.values():
             if cluster.has_lost_worker and cluster.process.poll() is None:
@@ -128,21 +128,23 @@ class Supervisor:
         )
         self._clusters[number] = Cluster(number, life, process, log)
 
-    def _buried(self, cluster: Cluster) -> None:
-        """Have a cluster that has ended started again; its orphans go at once, or later."""
+    def _plan_restart(self, cluster: Cluster) -> None:
+        """Have a cluster that has exited restarted; its orphans are killed at once, or later."""
         now = time.monotonic()
         self._starts[cluster.number] = (now + self._rng.uniform(0, 3), cluster.life + 1)
         if _group(cluster.process.pid):
-            self._orphans.append((now + self._rng.choice((0, ORPHANS_LIVE)), cluster))
+            self._orphans.append((now + self._rng.choice((0, ORPHAN_SECONDS)), cluster))
 
     def _workers(self, cluster: Cluster) -> list[int]:
         """The processes of a cluster that work, or wait for work, once it is up."""
         log = (self._site.path / cluster.log).read_text(errors="replace")
         if cluster.process.poll() is not None or " running." not in log:
             return []
-        alive = {pid for sentinel in _children(cluster.process.pid) for pid in _children(sentinel)}
+        running = {
+            pid for sentinel in _children(cluster.process.pid) for pid in _children(sentinel)
+        }
         ready = {int(pid) for pid in re.findall(r"ready for work at (\d+)", log)}
-        return sorted(alive & ready)
+        return sorted(running & ready)
 
     def _kill(self, pid: int) -> None:
         self.killed.add(pid)

@@ -1,4 +1,4 @@
-"""One site on one database and one broker, its clusters, and all that befalls them."""
+"""One site on one database and one broker, its clusters, and the faults that they meet."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.soak.gateway import POISONS, SoakGateway
 from tests.soak.servers import Server
 from tests.soak.site import new_site
 from tests.soak.supervisor import CLOCKS_AHEAD, KILLS, Supervisor
-from tests.soak.verdict import ENDS, Records, Times, Verdict, judge
+from tests.soak.verdict import FINAL_STATUSES, Records, Times, Verdict, judge
 
 TIMES = Times(poll_interval=3, timeout=2, work=20, skew=max(CLOCKS_AHEAD) - min(CLOCKS_AHEAD))
 RETRY = 25
-"""Seconds until django-q2's ORM broker tells again what nobody has acknowledged."""
+"""Seconds until django-q2's ORM broker hands out again what no worker has acknowledged."""
 MISCHIEF = {"well": 78, "raises": 6, "stale": 6, "deletes": 4, "dies": 3, "vanishes": 2, "hangs": 1}
 """What receivers do, and how often."""
 FIRST_TASKS = 80
-"""They come at once, and one a second after them."""
+"""Tracked at once; after them one more every second."""
 WAKE_INTERVAL = 5.0
 HUNG_AFTER = 45.0
-"""Seconds without a tick after which a supervisor's health check restarts clusters."""
+"""Seconds without a polling run until a supervisor's health check restarts clusters."""
 DATABASE_OUTAGE, LOCK, BROKER_OUTAGE = 20.0, 8.0, 10.0
 
 
@@ -62,7 +62,7 @@ class Storefront:
         self._process = site.start("storefront", stderr=self._log)
 
     def __call__(self, name: str, *arguments: Any) -> Any:
-        """Have it do something, and return what it answers."""
+        """Call one of its methods, and return the result."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
@@ -97,13 +97,13 @@ class Trial:
         self._faults: Counter[str] = Counter()
         self._outages: list[threading.Thread] = []
         self._tended_at = 0.0
-        self._alive_at = 0.0
-        """When a new tick was last seen to have begun, which was then:"""
-        self._last_tick_at: float | None = None
+        self._run_noticed_at = 0.0
+        """When a new polling run was last noticed, which had begun at:"""
+        self._last_run_at: float | None = None
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Come to the end at once, whatever is left to happen."""
+        """Stop at once, whatever is left to happen."""
         self._is_stopped = True
 
     def run(self, plan: Plan) -> Outcome:
@@ -162,8 +162,11 @@ class Trial:
             *((rng.uniform(5, end), self._repeat_messages) for _ in range(3)),
             *((rng.uniform(5, end), self._lose_messages) for _ in range(3)),
             *((rng.uniform(5, end), self._save_stale) for _ in range(3)),
-            (rng.uniform(5, end / 4), lambda: self._gateway.trouble("401")),
-            *((rng.uniform(end / 2, end), lambda: self._gateway.trouble("429")) for _ in range(3)),
+            (rng.uniform(5, end / 4), lambda: self._gateway.fail_next("401")),
+            *(
+                (rng.uniform(end / 2, end), lambda: self._gateway.fail_next("429"))
+                for _ in range(3)
+            ),
         ]
         is_file = not self._database.environment
         outage = LOCK if is_file else DATABASE_OUTAGE
@@ -184,22 +187,22 @@ class Trial:
             time.sleep(0.2)
 
     def _tend(self) -> None:
-        """What goes on in any case: the supervisor's care, the schedule, a look at the rows."""
+        """What goes on in any case: restarts, the schedule, samples of the rows."""
         self._supervisor.tend()
         now = time.monotonic()
         if now < self._tended_at + WAKE_INTERVAL:
             return
         self._tended_at = now
         self._storefront("wake")
-        last_run_at = self._look()["last_run_at"]
-        if last_run_at != self._last_tick_at or self._is_cut():
-            self._last_tick_at, self._alive_at = last_run_at, now
-        elif now > self._alive_at + HUNG_AFTER:
+        last_run_at = self._sample()["last_run_at"]
+        if last_run_at != self._last_run_at or self._is_cut():
+            self._last_run_at, self._run_noticed_at = last_run_at, now
+        elif now > self._run_noticed_at + HUNG_AFTER:
             self._supervisor.restart_hung()
-            self._alive_at = now
+            self._run_noticed_at = now
 
-    def _look(self) -> dict[str, Any]:
-        """How things stand, which is noted too."""
+    def _sample(self) -> dict[str, Any]:
+        """Return the state of the site, and record it."""
         at = time.time()
         state: dict[str, Any] = self._storefront("state")
         self._records.samples.append((at, state["tasks"]))
@@ -211,8 +214,8 @@ class Trial:
         while time.monotonic() < ends_at and not self._is_stopped:
             self._tend()
             if not self._is_cut() and all(
-                row["status"] in ENDS and row["delivered_at"]
-                for row in self._look()["tasks"]
+                row["status"] in FINAL_STATUSES and row["delivered_at"]
+                for row in self._sample()["tasks"]
                 if row["task_id"] not in self._records.poisoned
             ):
                 return
@@ -236,7 +239,7 @@ class Trial:
         self._storefront("track", task_ids)
 
     def _track_poisoned(self) -> None:
-        """One row each that always meets an error which may be the account's, and is not."""
+        """Track tasks that always meet an error whose scope may be the account, and is not."""
         task_ids = [f"{kind}-1" for kind in POISONS]
         self._records.poisoned.update(task_ids)
         self._faults["row poisoned"] += len(task_ids)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.soak.gateway import Poll
 
-ENDS = {"SUCCESS", "FAILURE", "LOST"}
+FINAL_STATUSES = {"SUCCESS", "FAILURE", "LOST"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Times:
 
 @dataclass
 class Records:
-    """What was written down during one trial, by those who cannot be wrong about it."""
+    """What was recorded during one trial, by the parts that cannot be wrong about it."""
 
     tracked: set[str] = field(default_factory=set)
     polls: list[Poll] = field(default_factory=list)
@@ -43,14 +43,14 @@ class Records:
     samples: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
     """All rows, at moments in Unix time; the last when all was settled."""
     poisoned: set[str] = field(default_factory=set)
-    """Rows of which the gateway always says 403 or 404; not among the tracked."""
+    """Tasks about which the gateway always responds 403 or 404; not in ``tracked``."""
     pause_reasons: set[str] = field(default_factory=set)
     killed: set[int] = field(default_factory=set)
     outages: list[tuple[float, float]] = field(default_factory=list)
 
 
 Run = dict[tuple[str, str], float]
-"""When each signal began and was done, in one attempt at one task."""
+"""When the receivers of each signal began and finished, in one attempt at one task."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Verdict:
     completions: int
     attempts: int
     deliveries: int
-    """Attempts in which every receiver was done."""
+    """Attempts in which every receiver finished."""
     doubles: int
     """Of these, what came after the first of its task."""
     losses: list[str]
@@ -124,19 +124,19 @@ def _losses(
         elif row["delivered_at"] and not _is_whole(
             runs.get((task_id, row["delivery_attempts"]), {})
         ):
-            yield f"{task_id} is marked as delivered, but its receivers were not done: {row}"
+            yield f"{task_id} is marked as delivered, but its receivers did not finish: {row}"
 
 
 def _stuck(records: Records, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     for task_id, row in rows.items():
         if task_id in records.poisoned:
             continue
-        if row["status"] not in ENDS:
-            yield f"{task_id} has not ended: {row}"
+        if row["status"] not in FINAL_STATUSES:
+            yield f"{task_id} has not completed: {row}"
         elif not row["delivered_at"]:
-            yield f"the end of {task_id} is not delivered: {row}"
+            yield f"the completion of {task_id} is not delivered: {row}"
         elif row["next_poll_at"] or row["next_delivery_at"]:
-            yield f"{task_id} is over, and yet somebody is to look at it: {row}"
+            yield f"{task_id} is finished, and yet due for a poll or a delivery: {row}"
 
 
 def _wrong_runs(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[str]:
@@ -145,11 +145,15 @@ def _wrong_runs(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[
         for call in records.received
         if call["what"] == "begun"
     )
-    yield from (f"told twice as the same attempt: {call}" for call, n in begun.items() if n > 1)
+    yield from (
+        f"delivered twice as the same attempt: {call}" for call, n in begun.items() if n > 1
+    )
     owners = defaultdict(set)
     for call in records.received:
         owners[call["task"]].add(call["completed_at"])
-    yield from (f"{task_id} has ended twice" for task_id, ends in owners.items() if len(ends) > 1)
+    yield from (
+        f"{task_id} has completed twice" for task_id, times in owners.items() if len(times) > 1
+    )
     last: dict[str, int] = {}
     for call in records.received:
         if call["attempt"] < last.get(call["task"], 0):
@@ -158,11 +162,11 @@ def _wrong_runs(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[
     for (task_id, attempt), run in runs.items():
         order = [signal for signal, what in run if what == "begun"]
         if order[0] == "video_completed":
-            yield f"attempt {attempt} at {task_id} told of the end before its outcome"
+            yield f"attempt {attempt} at {task_id} ran video_completed before its outcome"
 
 
 def _needless_doubles(records: Records, runs: dict[tuple[str, int], Run]) -> Iterator[str]:
-    """Attempts after a whole one whose worker nobody kept from recording it."""
+    """Attempts after a whole one, where no fault kept its worker from recording it."""
     workers = {(call["task"], call["attempt"]): call["pid"] for call in records.received}
     for (task_id, attempt), run in runs.items():
         if not _is_whole(run) or not any(
@@ -174,7 +178,7 @@ def _needless_doubles(records: Records, runs: dict[tuple[str, int], Run]) -> Ite
         done_at = max(run.values())
         is_cut = any(begin - 1 <= done_at <= end for begin, end in records.outages)
         if workers[task_id, attempt] not in records.killed and not is_cut:
-            yield f"{task_id} was told again after attempt {attempt}, which was good"
+            yield f"{task_id} was delivered again after attempt {attempt}, which was whole"
 
 
 def _polled_twice(records: Records, times: Times) -> Iterator[str]:
@@ -188,7 +192,7 @@ def _polled_twice(records: Records, times: Times) -> Iterator[str]:
         # The shortest backoff there is.
         pause = 0.8 * times.poll_interval - times.skew
         if poll.polled_at < over_at + pause:
-            yield f"asked twice within one lease: {before}, {poll}"
+            yield f"polled twice within one lease: {before}, {poll}"
 
 
 def _polled_after_completion(
@@ -197,7 +201,7 @@ def _polled_after_completion(
     for poll in records.polls:
         completed_at = rows.get(poll.task_id, {}).get("completed_at")
         if completed_at and poll.polled_at > completed_at + times.skew:
-            yield f"asked after the end: {poll}"
+            yield f"polled after its completion: {poll}"
 
 
 def _long_leases(records: Records, times: Times) -> Iterator[str]:
@@ -215,14 +219,14 @@ def _long_leases(records: Records, times: Times) -> Iterator[str]:
 
 
 def _poisoned(records: Records, rows: dict[str, dict[str, Any]], times: Times) -> Iterator[str]:
-    """A poisoned row has its error, backs off, does not end, and pauses nobody."""
+    """A poisoned task has its error, backs off, does not complete, and pauses no account."""
     for reason in sorted(records.pause_reasons):
         if "403" in reason or "404" in reason:
-            yield f"one row has paused the account: {reason}"
+            yield f"one task has paused the account: {reason}"
     for task_id in sorted(records.poisoned):
         row = rows.get(task_id)
-        if row is None or row["status"] in ENDS:
-            yield f"{task_id} has ended: {row}"
+        if row is None or row["status"] in FINAL_STATUSES:
+            yield f"{task_id} has completed: {row}"
         elif not (row["poll_count"] and row["last_error"]):
             yield f"{task_id} does not have its error: {row}"
         polled_at = [each.polled_at for each in records.polls if each.task_id == task_id]

@@ -1,4 +1,4 @@
-"""What is another on every host: its clock, and its way to the database and the broker."""
+"""What differs from host to host: the clock, and the way to the database and the broker."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Receivers that write down durably when they begin and when they are done, and that misbehave.
+"""Receivers that record durably when they begin and when they finish, and that misbehave.
 
-How is said by the first word of the task's id. They do so while the outcome is told; one that
-vanishes does so when all is done, and before that can be recorded.
+The first word of the task's id says how. They do so while the outcome is delivered; one that
+vanishes does so when every receiver has finished, before that can be recorded.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ NAMES = ("video_succeeded", "video_failed", "video_completed")
 
 
 def connect() -> None:
-    """Subscribe to every signal that speaks of an end."""
+    """Connect a receiver to every signal of a completion."""
     for name in NAMES:
         getattr(signals, name).connect(_receiver_of(name), weak=False)
 
 
-def tracked(task_id: str) -> VideoTask:
-    """The task as it was when it was tracked: what a site may have kept somewhere."""
+def stale_copy(task_id: str) -> VideoTask:
+    """The task as it was when it was tracked: a copy that a site may have kept somewhere."""
     task: VideoTask = pickle.loads((settings.BASE_DIR / "tracked" / task_id).read_bytes())
     return task
 
@@ -66,7 +66,7 @@ def _write_down(name: str, task: VideoTask, attempt: int, what: str) -> None:
 def _misbehave(task: VideoTask, attempt: int) -> None:
     kind = _kind(task)
     if kind == "stale":  # at every attempt
-        stale = tracked(task.task_id)
+        stale = stale_copy(task.task_id)
         stale.metadata["attempt"] = attempt
         stale.save()
     elif attempt > 1:

@@ -1,4 +1,4 @@
-"""The site's web process: it tracks tasks, and tells how things stand, one line at a time."""
+"""The site's web process: it tracks tasks and reports their state, one line at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 from django_q.brokers import get_broker
-from shop.receivers import tracked
+from shop.receivers import stale_copy
 
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
@@ -47,19 +47,19 @@ class Command(BaseCommand):
         """Save tasks as they were when they were tracked."""
         for task_id in task_ids:
             with suppress(DatabaseError):  # it was deleted
-                tracked(task_id).save()
+                stale_copy(task_id).save()
 
     def wake(self) -> None:
-        """Queue a tick, as the schedule does less often."""
+        """Queue a polling run, as the schedule does less often."""
         wake("octovid_django.tasks.refresh_due")
 
     def repeat_messages(self) -> None:
-        """Queue the message about every end again."""
+        """Queue the message about every completion again."""
         for pk in VideoTask.objects.finished().values_list("pk", flat=True):
             wake("octovid_django.tasks.deliver_completion", pk)
 
     def lose_messages(self) -> None:
-        """Forget every message that no cluster has fetched yet."""
+        """Drop every message that no cluster has fetched yet."""
         get_broker().purge_queue()
 
     def state(self) -> dict[str, Any]:
