@@ -264,7 +264,7 @@ class TestProxy:
 
         assert response["Location"] == url("change", task.pk)
         history = admin_client.get(url("history", task.pk)).content.decode()
-        assert "Had it tracked no longer." in history
+        assert "Stopped polling." in history
 
 
 class TestList:
@@ -301,7 +301,7 @@ class TestList:
     def test_says_that_a_task_is_tracked_no_longer(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=None)
 
-        assert columns(changelist(), "status_and_error") == ["not startedTracking was stopped."]
+        assert columns(changelist(), "status_and_error") == ["not startedPolling was stopped."]
 
     def test_says_that_a_poll_is_overdue(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=NOW - timedelta(minutes=2))
@@ -328,17 +328,17 @@ class TestList:
     @pytest.mark.parametrize(
         ("value", "tasks"),
         [
-            ("alive", ["unsaid", "expiring", "alive"]),
+            ("valid", ["unsaid", "expiring", "valid"]),
             ("expiring", ["expiring"]),
             ("expired", ["expired"]),
             ("none", ["none"]),
-            ("nonsense", ["none", "unsaid", "expired", "expiring", "alive"]),
+            ("nonsense", ["none", "unsaid", "expired", "expiring", "valid"]),
         ],
     )
     def test_can_be_filtered_by_the_life_of_the_link(
         self, changelist: Callable[..., str], value: str, tasks: list[str]
     ) -> None:
-        for name, hours in (("alive", 2.0), ("expiring", 0.5), ("expired", 0.0)):
+        for name, hours in (("valid", 2.0), ("expiring", 0.5), ("expired", 0.0)):
             create(name, video_url=LINK, video_url_expires_at=NOW + timedelta(hours=hours))
         create("unsaid", video_url=LINK)
         create("none")
@@ -347,7 +347,7 @@ class TestList:
 
     @pytest.mark.parametrize(
         ("value", "tasks"),
-        [("waiting", ["waiting"]), ("done", ["done"]), ("failed", ["failed"])],
+        [("waiting", ["waiting"]), ("done", ["done"]), ("abandoned", ["abandoned"])],
     )
     def test_can_be_filtered_by_delivery(
         self, changelist: Callable[..., str], value: str, tasks: list[str]

@@ -69,13 +69,13 @@ class TestLookingNow:
     def test_is_done_by_a_worker(self, admin_client: Client, sandbox: Sandbox) -> None:
         task = VideoTask.objects.track(sandbox.create(run_seconds=0))
 
-        assert run(admin_client, "refresh_now", [task]) == ["1 task will be looked at in a moment."]
+        assert run(admin_client, "refresh_now", [task]) == ["1 task will be refreshed in a moment."]
         assert sandbox.query_count == 0, "a page does not wait for the gateway"
         work()
 
         task.refresh_from_db()
         assert task.status == "SUCCESS"
-        assert history(task) == ["Had the gateway asked."]
+        assert history(task) == ["Requested a refresh."]
 
     def test_is_not_promised_where_nobody_was_told(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -84,8 +84,8 @@ class TestLookingNow:
         monkeypatch.setattr(Conf, "ORM", "a database that is not there")
 
         assert run(admin_client, "refresh_now", [task]) == [
-            "0 tasks will be looked at in a moment.",
-            "1 task was not handed over: django-q2's broker does not answer.",
+            "0 tasks will be refreshed in a moment.",
+            "1 task was not refreshed: the broker of django-q2 cannot be reached.",
         ]
         assert history(task) == []
 
@@ -95,7 +95,7 @@ class TestLookingNow:
             admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1"
         )
 
-        assert messages_of == ["1200 tasks will be looked at in a moment."]
+        assert messages_of == ["1200 tasks will be refreshed in a moment."]
         messages = [message.args()[0] for message in OrmQ.objects.all()]
         assert sorted(map(len, messages)) == [200, 500, 500]
         assert LogEntry.objects.count() == 1_200
@@ -108,7 +108,7 @@ class TestSendingAgain:
         task = completed_task(delivered_at=timezone.now(), delivery_attempts=1)
 
         assert run(admin_client, "resend_signals", [task]) == [
-            "The completion signals of 1 task will be sent again."
+            "The completion signals of 1 task will be resent."
         ]
         assert work() == ["deliver_completion"]
 
@@ -116,7 +116,7 @@ class TestSendingAgain:
             ("video_succeeded", 2),
             ("video_completed", 2),
         ]
-        assert history(task) == ["Had the completion signals sent again."]
+        assert history(task) == ["Requested a resend of the completion signals."]
 
     def test_takes_up_what_was_given_up(self, admin_client: Client, received: Received) -> None:
         task = completed_task(delivery_attempts=5, delivery_error="no shelf left")
@@ -134,11 +134,11 @@ class TestSendingAgain:
     ) -> None:
         tasks = [completed_task(f"cgt-{number}", delivery_attempts=5) for number in range(3)]
         response = admin_client.post(
-            reverse(LIST_URL) + "?delivery=failed",
+            reverse(LIST_URL) + "?delivery=abandoned",
             {"action": "resend_signals", "_selected_action": [task.pk for task in tasks]},
         )
         assert [str(message) for message in get_messages(response.wsgi_request)] == [
-            "The completion signals of 3 tasks will be sent again."
+            "The completion signals of 3 tasks will be resent."
         ]
         assert all(history(task) for task in tasks)
 
@@ -146,8 +146,8 @@ class TestSendingAgain:
         running = VideoTask.objects.create(task_id="cgt-2")
 
         assert run(admin_client, "resend_signals", [completed_task(), running]) == [
-            "The completion signals of 1 task will be sent again.",
-            "1 task has not ended.",
+            "The completion signals of 1 task will be resent.",
+            "1 task has not completed.",
         ]
         assert history(running) == []
 
@@ -157,11 +157,11 @@ class TestStopping:
         task = VideoTask.objects.track(sandbox.create())
 
         assert run(admin_client, "stop_polling", [task, completed_task()]) == [
-            "1 task is tracked no longer.",
-            "1 task was not tracked.",
+            "Polling of 1 task is stopped.",
+            "1 task was not polled.",
         ]
         assert refresh_due().polled == 0
-        assert history(task) == ["Had it tracked no longer."]
+        assert history(task) == ["Stopped polling."]
 
 
 class TestTrackingAgain:
@@ -174,11 +174,11 @@ class TestTrackingAgain:
         done = completed_task()
 
         assert run(admin_client, "resume_polling", [stopped, lost, done]) == [
-            "2 tasks are tracked again.",
-            "1 task is tracked anyway, or has ended at the gateway.",
+            "Polling of 2 tasks is resumed.",
+            "1 task is polled anyway, or has succeeded or failed.",
         ]
         assert refresh_due().completed == 2
-        assert history(stopped) == history(lost) == ["Had it tracked again."]
+        assert history(stopped) == history(lost) == ["Resumed polling."]
         assert history(done) == []
 
 
@@ -227,8 +227,8 @@ class TestButtons:
     @pytest.mark.parametrize(
         ("action", "entry"),
         [
-            ("refresh_now", "Had the gateway asked."),
-            ("resend_signals", "Had the completion signals sent again."),
+            ("refresh_now", "Requested a refresh."),
+            ("resend_signals", "Requested a resend of the completion signals."),
         ],
     )
     def test_act_on_that_task_and_stay(self, admin_client: Client, action: str, entry: str) -> None:
@@ -252,9 +252,9 @@ class TestButtons:
         assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)
         assert [str(message) for message in get_messages(response.wsgi_request)] == [
             "What you edited was saved.",
-            "1 task is tracked no longer.",
+            "Polling of 1 task is stopped.",
         ]
-        assert sorted(history(task)) == ["Changed Metadata.", "Had it tracked no longer."]
+        assert sorted(history(task)) == ["Changed Metadata.", "Stopped polling."]
 
     def test_do_nothing_before_what_was_edited_is_corrected(self, admin_client: Client) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})

@@ -65,7 +65,7 @@ def test_an_action_is_done_to_the_selected_tasks(browser: Browser, visit: Visit)
     Select(browser.driver.find_element("name", "action")).select_by_value("stop_polling")
     click(browser, "button[name=index]")
 
-    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
+    wait_for_text(browser, "Polling of 1 task is stopped.", ".messagelist")
     assert VideoTask.objects.resumable().get() == other
 
 
@@ -74,11 +74,11 @@ def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, vis
     visit("change", task.pk)
 
     click(browser, "button[value=stop_polling]")
-    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
-    assert browser.text(".field-error .readonly") == "Tracking was stopped."
+    wait_for_text(browser, "Polling of 1 task is stopped.", ".messagelist")
+    assert browser.text(".field-error .readonly") == "Polling was stopped."
 
     click(browser, "button[value=resume_polling]")
-    wait_for_text(browser, "1 task is tracked again.", ".messagelist")
+    wait_for_text(browser, "Polling of 1 task is resumed.", ".messagelist")
     assert VideoTask.objects.due().get() == task
 
 
@@ -91,7 +91,7 @@ def test_what_is_edited_is_not_lost_by_a_button(browser: Browser, visit: Visit) 
 
     click(browser, "button[value=stop_polling]")
 
-    wait_for_text(browser, "1 task is tracked no longer.", ".messagelist")
+    wait_for_text(browser, "Polling of 1 task is stopped.", ".messagelist")
     assert "What you edited was saved." in browser.text(".messagelist")
     task.refresh_from_db()
     assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)

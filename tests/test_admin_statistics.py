@@ -196,7 +196,7 @@ class TestProblemBanner:
 
         text = page()
 
-        assert "The links of 2 videos die within the hour" in text
+        assert "The links of 2 videos expire within the hour" in text
         assert "?link=expiring" in text
 
     def test_problems_and_outcomes_cover_only_tasks_visible_to_user(
@@ -230,7 +230,7 @@ class TestProblemBanner:
         text = page()
 
         assert "The delivery of 1 completion was abandoned" in text
-        assert "?delivery=failed" in text
+        assert "?delivery=abandoned" in text
 
 
 @pytest.mark.django_db

@@ -76,14 +76,14 @@ def test_known_id_is_reported_and_unchanged(admin_client: Client) -> None:
 
     response = post(admin_client, "cgt-1\ncgt-2")
 
-    assert messages_of(response) == ["1 task is tracked now.", "Known already: cgt-1"]
+    assert messages_of(response) == ["1 task is tracked now.", "Already tracked: cgt-1"]
     assert VideoTask.objects.get(task_id="cgt-1").status == "SUCCESS"
 
 
 def test_known_lost_task_is_reported_as_no_longer_polled(admin_client: Client) -> None:
     VideoTask.objects.create(task_id="cgt-1", status="LOST")
 
-    assert messages_of(post(admin_client, "cgt-1"))[1].startswith("1 of them is tracked no longer")
+    assert messages_of(post(admin_client, "cgt-1"))[1].startswith("1 of them is not polled")
 
 
 def test_message_about_1000_known_ids_names_first_20(admin_client: Client) -> None:
@@ -264,7 +264,7 @@ class TestMetadataField:
         response = post(client, "cgt-1", '{"product": 7}')
 
         assert VideoTask.objects.get().metadata == {"product": 7, "size": "L"}
-        assert "Known tasks whose metadata was changed: 1" in messages_of(response)
+        assert "Already tracked tasks whose metadata was changed: 1" in messages_of(response)
         assert LogEntry.objects.get().get_change_message() == "Changed Metadata."
 
     def test_add_permission_alone_keeps_metadata_of_known_task(self, client: Client) -> None:

@@ -62,13 +62,13 @@ class TestVideoRedirect:
     def test_expired_link_shows_reason(self, admin_client: Client) -> None:
         response = admin_client.get(video_url(succeeded(video_url_expires_at=NOW)))
 
-        assert reason(response).startswith("The link to the video is dead, it expired at April 12")
+        assert reason(response).startswith("The link to the video expired at April 12")
 
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "//cdn.example/v.mp4", "https://["])
     def test_unsafe_link_is_treated_as_missing(self, admin_client: Client, url: str) -> None:
         response = admin_client.get(video_url(succeeded(url)))
 
-        assert reason(response) == "The gateway gave no link to the video."
+        assert reason(response) == "The gateway reported no link to the video."
 
     def test_wrong_base_url_shows_reason(
         self, admin_client: Client, configure: Callable[..., None]
@@ -83,7 +83,7 @@ class TestVideoRedirect:
 
         response = admin_client.get(video_url(task))
 
-        assert reason(response) == "The gateway gave no link to the video."
+        assert reason(response) == "The gateway reported no link to the video."
         listed = admin_client.get(reverse("admin:octovid_django_videotask_changelist"))
         assert video_url(task) not in listed.content.decode()
 
@@ -145,7 +145,7 @@ class TestNoVideo:
         [
             ({"status": "IN_PROGRESS"}, "The video is not ready yet."),
             ({"status": "FAILURE", "fail_reason": "too dark"}, "too dark"),
-            ({"status": "SUCCESS"}, "The gateway gave no link to the video."),
+            ({"status": "SUCCESS"}, "The gateway reported no link to the video."),
         ],
     )
     def test_task_without_video_shows_reason(
@@ -235,7 +235,7 @@ class TestVideoStream:
         gateway.default = responds(200, "<script>alert(1)</script>", Content_Type=kind)
         response = admin_client.get(video_url(task))
 
-        assert reason(response) == "What the gateway gives out is no video."
+        assert reason(response) == "What the gateway sends is no video."
 
     @pytest.mark.parametrize(
         ("kind", "sent"),
@@ -317,14 +317,14 @@ class TestVideoStream:
     @pytest.mark.parametrize(
         ("behaviour", "text"),
         [
-            (responds(401), "The gateway does not give out the video: it answered 401."),
+            (responds(401), "The gateway does not send the video: it responded with 401."),
             (
                 responds(302, Location="https://evil.example/"),
-                "The gateway does not give out the video: it answered 302.",
+                "The gateway does not send the video: it responded with 302.",
             ),
             (
                 responds(200, b"packed", Content_Encoding="gzip", Content_Type="video/mp4"),
-                "The gateway does not give out the video: it answered 200.",
+                "The gateway does not send the video: it responded with 200.",
             ),
             (resets(), "no response from the gateway: Connection reset by peer"),
         ],

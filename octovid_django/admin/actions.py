@@ -1,6 +1,6 @@
-"""What an operator can do about the tasks that are selected, be they thousands.
+"""The actions of the list: refresh, stop and resume polling, resend; also for thousands of tasks.
 
-A worker does the work; what was asked for stands in the history of each task.
+Workers do the work. Each action is recorded in the history of each task.
 """
 
 from __future__ import annotations
@@ -26,81 +26,79 @@ else:
 
 Tasks = VideoTaskQuerySet
 Act = Callable[[list[int]], int]
-"""Does it to the tasks with these keys, and returns to how many."""
+"""Runs the action for the tasks with these keys, and returns for how many it did."""
 CHUNK = 500
 
 
-@admin.action(description=_("Look at the selected tasks now"), permissions=["change"])
+@admin.action(description=_("Refresh the selected tasks now"), permissions=["change"])
 def refresh_now(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     def refresh(pks: list[int]) -> int:
         return len(pks) if wake("octovid_django.tasks.refresh_by_pk", pks) else 0
 
     total = tasks.count()
-    count = _run(request, tasks, refresh, gettext("Had the gateway asked."))
+    count = _run(request, tasks, refresh, gettext("Requested a refresh."))
     message = ngettext(
-        "%(count)d task will be looked at in a moment.",
-        "%(count)d tasks will be looked at in a moment.",
+        "%(count)d task will be refreshed in a moment.",
+        "%(count)d tasks will be refreshed in a moment.",
         count,
     )
     _tell(model_admin, request, message, count)
     left_out = ngettext(
-        "%(count)d task was not handed over: django-q2's broker does not answer.",
-        "%(count)d tasks were not handed over: django-q2's broker does not answer.",
+        "%(count)d task was not refreshed: the broker of django-q2 cannot be reached.",
+        "%(count)d tasks were not refreshed: the broker of django-q2 cannot be reached.",
         total - count,
     )
     _warn(model_admin, request, left_out, total - count)
 
 
-@admin.action(description=_("Track the selected tasks again"), permissions=["change"])
+@admin.action(description=_("Resume polling the selected tasks"), permissions=["change"])
 def resume_polling(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
-    count = _run(
-        request, tasks.resumable(), tracking.resume_polling, gettext("Had it tracked again.")
-    )
+    count = _run(request, tasks.resumable(), tracking.resume_polling, gettext("Resumed polling."))
     message = ngettext(
-        "%(count)d task is tracked again.", "%(count)d tasks are tracked again.", count
+        "Polling of %(count)d task is resumed.", "Polling of %(count)d tasks is resumed.", count
     )
     _tell(model_admin, request, message, count)
     left_out = ngettext(
-        "%(count)d task is tracked anyway, or has ended at the gateway.",
-        "%(count)d tasks are tracked anyway, or have ended at the gateway.",
+        "%(count)d task is polled anyway, or has succeeded or failed.",
+        "%(count)d tasks are polled anyway, or have succeeded or failed.",
         total - count,
     )
     _warn(model_admin, request, left_out, total - count)
 
 
-@admin.action(description=_("Stop tracking the selected tasks"), permissions=["change"])
+@admin.action(description=_("Stop polling the selected tasks"), permissions=["change"])
 def stop_polling(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
-    count = _run(
-        request, tasks.polled(), tracking.stop_polling, gettext("Had it tracked no longer.")
-    )
+    count = _run(request, tasks.polled(), tracking.stop_polling, gettext("Stopped polling."))
     message = ngettext(
-        "%(count)d task is tracked no longer.", "%(count)d tasks are tracked no longer.", count
+        "Polling of %(count)d task is stopped.", "Polling of %(count)d tasks is stopped.", count
     )
     _tell(model_admin, request, message, count)
     left_out = ngettext(
-        "%(count)d task was not tracked.", "%(count)d tasks were not tracked.", total - count
+        "%(count)d task was not polled.", "%(count)d tasks were not polled.", total - count
     )
     _warn(model_admin, request, left_out, total - count)
 
 
 @admin.action(
-    description=_("Send the completion signals of the selected tasks again"),
+    description=_("Resend the completion signals of the selected tasks"),
     permissions=["change"],
 )
 def resend_signals(model_admin: TaskAdmin, request: HttpRequest, tasks: Tasks) -> None:
     total = tasks.count()
     completed = tasks.filter(completed_at__isnull=False)
-    count = _run(request, completed, resend, gettext("Had the completion signals sent again."))
+    count = _run(
+        request, completed, resend, gettext("Requested a resend of the completion signals.")
+    )
     message = ngettext(
-        "The completion signals of %(count)d task will be sent again.",
-        "The completion signals of %(count)d tasks will be sent again.",
+        "The completion signals of %(count)d task will be resent.",
+        "The completion signals of %(count)d tasks will be resent.",
         count,
     )
     _tell(model_admin, request, message, count)
     left_out = ngettext(
-        "%(count)d task has not ended.", "%(count)d tasks have not ended.", total - count
+        "%(count)d task has not completed.", "%(count)d tasks have not completed.", total - count
     )
     _warn(model_admin, request, left_out, total - count)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import unquote
@@ -16,37 +16,34 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 
+from octovid_django.admin.pages import PagesMixin
 from octovid_django.enums import STICKY_STATUSES
 from octovid_django.models import VideoTask
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-    TaskAdmin = admin.ModelAdmin[VideoTask]
-else:
-    TaskAdmin = admin.ModelAdmin
-
 PRESSED = "_octovid_action"
-"""Under which name the form tells which button was pressed."""
+"""The name of the buttons in the form."""
 
 APPLIES: Mapping[str, Callable[[VideoTask], bool]] = {
     "stop_polling": lambda task: task.next_poll_at is not None,
     "resume_polling": lambda task: task.next_poll_at is None and task.status not in STICKY_STATUSES,
     "resend_signals": lambda task: task.completed_at is not None,
 }
-"""To which tasks an action can be done; those that are not named here, to every task."""
+"""To which tasks an action applies; the others apply to every task."""
 
 
 class Saved(HttpResponseRedirect):
     """Back to the page: what was edited is saved, and what the button stands for can be done."""
 
 
-class ButtonsMixin(TaskAdmin):
+class ButtonsMixin(PagesMixin):
     page_actions: Mapping[str, StrPromise] = {
-        "refresh_now": _("Look now"),
-        "resume_polling": _("Track again"),
-        "stop_polling": _("Stop tracking"),
-        "resend_signals": _("Send the completion signals again"),
+        "refresh_now": _("Refresh now"),
+        "resume_polling": _("Resume polling"),
+        "stop_polling": _("Stop polling"),
+        "resend_signals": _("Resend completion signals"),
     }
     """The actions that the page of a task has as well, and what they are called there.
 
@@ -78,6 +75,8 @@ class ButtonsMixin(TaskAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        if "_saveasnew" in request.POST:  # Django takes it, whatever ``save_as`` is
+            raise PermissionDenied
         act = self._pressed(request)
         task = self.get_object(request, unquote(object_id))
         context = {"buttons": self.buttons(request, task) if task else [], **(extra_context or {})}
@@ -87,7 +86,7 @@ class ButtonsMixin(TaskAdmin):
             done = act(self, request, self.get_queryset(request).filter(pk=task.pk))
             return cast("HttpResponse | None", done) or response
         if act and response.status_code == 200:
-            message = _("Nothing was done: what you edited is to be corrected first.")
+            message = _("Nothing was done: correct what you edited first.")
             self.message_user(request, message, messages.WARNING)
         return response
 
@@ -109,7 +108,7 @@ class ButtonsMixin(TaskAdmin):
         if PRESSED not in request.POST or form.has_changed():
             super().save_model(request, obj, form, change)
 
-    def log_change(  # type: ignore[override]  # what it returns is of use to nobody
+    def log_change(  # type: ignore[override]  # Django ignores what it returns
         self, request: HttpRequest, obj: VideoTask, message: Any
     ) -> LogEntry | None:
         """Note what was edited, if anything was; the action notes itself."""

@@ -1,4 +1,4 @@
-"""What the pages show of a task, one piece of HTML each. What others sent is only ever text."""
+"""The pieces of HTML in which the pages show a task. What others have sent is escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from octovid_django.enums import TaskStatus
 from octovid_django.models import OVERDUE_AFTER, VideoTask
 
 UNCHANGED_AFTER = timedelta(minutes=10)
-"""How long an answer may be the same before the list says so: most videos take less."""
+"""How long a task may stay unchanged before the list says so: most videos take less."""
 MAX_LISTED_ERROR = 200
 """Characters in the list, which shows two lines; its title and the page of the task have all."""
 
@@ -34,7 +34,7 @@ def tone(status: str) -> str:
 
 
 def status(task: VideoTask) -> SafeString:
-    """The status as a badge, which also tells ``live.js`` whose row this is, and if it moves."""
+    """The status as a badge, which also names the row and its activity for ``live.js``."""
     is_moving = not task.is_finished or task.next_delivery_at is not None
     return format_html(
         '<span class="octovid-status octovid-{}" data-octovid-task="{}"{}>{}</span>',
@@ -55,10 +55,10 @@ def progress(task: VideoTask) -> SafeString:
 
 
 def video(task: VideoTask, url: str) -> SafeString | str | None:
-    """A link while the video lives.
+    """A link, until it expires.
 
     Args:
-        task: Whose video.
+        task: The task of the video.
         url: The page that shows it. The signed link itself stays out of pages.
     """
     if task.is_link_expired:
@@ -74,10 +74,10 @@ def video(task: VideoTask, url: str) -> SafeString | str | None:
 
 
 def player(task: VideoTask, url: str) -> SafeString | None:
-    """The video itself, loaded when somebody plays it.
+    """The video itself, loaded when it is played.
 
     Args:
-        task: Whose video.
+        task: The task of the video.
         url: The page that shows it.
     """
     if not has_link(task):
@@ -112,7 +112,7 @@ def moment(time: datetime | None) -> SafeString | None:
 
 
 def polls(task: VideoTask) -> SafeString | None:
-    """When it was last looked at, and when it will be next."""
+    """The last poll and the next."""
     pieces = [moment(task.polled_at)] if task.polled_at else []
     if task.next_poll_at:
         is_late = timezone.now() - task.next_poll_at >= OVERDUE_AFTER
@@ -122,7 +122,7 @@ def polls(task: VideoTask) -> SafeString | None:
 
 
 def error(task: VideoTask) -> SafeString | None:
-    """Why it failed, why asking fails, why its end could not be told, and that nothing moves."""
+    """Why the task, its polls or its delivery failed, and whether it has stopped changing."""
     pieces = [piece for piece in (_error(task), _standstill(task)) if piece]
     return format_html_join(SafeString("<br>"), "{}", ((piece,) for piece in pieces)) or None
 
@@ -153,13 +153,13 @@ def _standstill(task: VideoTask) -> SafeString | str:
         return ""
     since = task.changed_at or task.created_at
     if task.next_poll_at is None:
-        return _("Tracking was stopped.")
+        return _("Polling was stopped.")
     is_long = timezone.now() - since >= UNCHANGED_AFTER
     return format_html(_("Unchanged for {}"), _clock_since(since)) if is_long else ""
 
 
 def link_countdown(expires_at: datetime | None) -> SafeString | None:
-    """When a link dies; ``live.js`` counts down to it, and asks anew when it is over."""
+    """When a link expires; ``live.js`` counts down to it, and then updates the page."""
     if expires_at is None:
         return None
     left = expires_at - timezone.now()
@@ -174,12 +174,12 @@ def link_countdown(expires_at: datetime | None) -> SafeString | None:
 
 
 def timeline(task: VideoTask) -> SafeString:
-    """From its submission to the delivery of its end, with the time from one to the next."""
+    """From submission to delivery, with the time from one step to the next."""
     steps = (
         (_("submitted"), task.submitted_at or task.created_at),
         (_("started"), task.started_at),
         (_("finished"), task.finished_at),
-        (_("seen"), task.completed_at),
+        (_("recorded"), task.completed_at),
         (_("delivered"), task.delivered_at),
     )
     items = []

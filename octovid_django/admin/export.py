@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,13 +13,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from octovid_django.admin.pages import PagesMixin
 from octovid_django.admin.responses import make_inert
 from octovid_django.admin.video import has_link
 from octovid_django.models import VideoTask
 from octovid_django.values import json_text
-
-if TYPE_CHECKING:
-    from octovid_django.admin.tasks import VideoTaskAdmin
 
 COLUMNS = (
     *("task_id", "status", "progress", "fail_reason", "upstream_status"),
@@ -45,7 +43,7 @@ Injection”)."""
 
 @admin.action(description=_("Export the selected tasks as CSV"), permissions=["view"])
 def export_csv(
-    model_admin: VideoTaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
+    model_admin: PagesMixin, request: HttpRequest, tasks: QuerySet[VideoTask]
 ) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response.write("\ufeff")  # or Excel takes it for another encoding
@@ -59,7 +57,7 @@ def export_csv(
 
 @admin.action(description=_("Export the selected tasks as JSON"), permissions=["view"])
 def export_json(
-    model_admin: VideoTaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
+    model_admin: PagesMixin, request: HttpRequest, tasks: QuerySet[VideoTask]
 ) -> HttpResponse:
     response = HttpResponse(content_type="application/json")
     response.write("[")
@@ -71,7 +69,7 @@ def export_json(
 
 
 def _rows(
-    model_admin: VideoTaskAdmin, request: HttpRequest, tasks: QuerySet[VideoTask]
+    model_admin: PagesMixin, request: HttpRequest, tasks: QuerySet[VideoTask]
 ) -> Iterator[dict[str, Any]]:
     for task in tasks.iterator():
         row = {name: getattr(task, name) for name in COLUMNS}

@@ -22,7 +22,7 @@ FIELDSETS: Any = (
             ),
         },
     ),
-    (_("Of the site"), {"fields": ("metadata",)}),
+    (_("Application data"), {"fields": ("metadata",)}),
     (
         _("Video"),
         {
@@ -54,7 +54,7 @@ FIELDSETS: Any = (
             ),
         },
     ),
-    (_("Last answer"), {"classes": ("collapse",), "fields": ("pretty_payload",)}),
+    (_("Last response"), {"classes": ("collapse",), "fields": ("pretty_payload",)}),
 )
 
 

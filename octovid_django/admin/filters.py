@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from octovid_django.models import VideoTask
 
 EXPIRING = timedelta(hours=1)
-"""How long a link has left that is soon dead."""
+"""How long a link has left that counts as expiring."""
 MAX_MODELS = 30
 """Models to choose from."""
 
@@ -25,7 +25,7 @@ class LinkFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
-            ("alive", _("alive")),
+            ("valid", _("valid")),
             ("expiring", _("expires within the hour")),
             ("expired", _("expired")),
             ("none", _("none")),
@@ -34,10 +34,10 @@ class LinkFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, tasks: QuerySet[VideoTask]) -> QuerySet[VideoTask]:
         now = timezone.now()
         has_link = ~Q(video_url="")
-        is_alive = Q(video_url_expires_at__gt=now)
+        is_valid = Q(video_url_expires_at__gt=now)
         wanted = {
-            "alive": has_link & (is_alive | Q(video_url_expires_at__isnull=True)),
-            "expiring": has_link & is_alive & Q(video_url_expires_at__lte=now + EXPIRING),
+            "valid": has_link & (is_valid | Q(video_url_expires_at__isnull=True)),
+            "expiring": has_link & is_valid & Q(video_url_expires_at__lte=now + EXPIRING),
             "expired": has_link & Q(video_url_expires_at__lte=now),
             "none": Q(video_url=""),
         }
@@ -49,7 +49,7 @@ class ModelFilter(admin.SimpleListFilter):
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """The models that there are, found by leaps over the index: no row is read for it."""
+        """The models that there are, found by jumping through the index: no row is read."""
         tasks = model_admin.get_queryset(request).order_by("model").values_list("model", flat=True)
         models: list[str] = []
         model = ""
@@ -66,13 +66,13 @@ class DeliveryFilter(admin.SimpleListFilter):
     parameter_name = "delivery"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("waiting", _("waiting")), ("done", _("done")), ("failed", _("given up"))]
+        return [("waiting", _("waiting")), ("done", _("done")), ("abandoned", _("abandoned"))]
 
     def queryset(self, request: HttpRequest, tasks: QuerySet[VideoTask]) -> QuerySet[VideoTask]:
         is_undelivered = Q(completed_at__isnull=False, delivered_at__isnull=True)
         wanted = {
             "waiting": is_undelivered & Q(next_delivery_at__isnull=False),
             "done": Q(delivered_at__isnull=False),
-            "failed": is_undelivered & Q(next_delivery_at__isnull=True),
+            "abandoned": is_undelivered & Q(next_delivery_at__isnull=True),
         }
         return tasks.filter(wanted.get(self.value() or "", Q()))

@@ -1,4 +1,4 @@
-"""What stands above the list: what is wrong, how many tasks there are, what came of them."""
+"""What stands above the list: problems, tasks by status, task outcomes, completions per hour."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from octovid_django.problem import Mask, unmasked
 BAR_WIDTH, CHART_HEIGHT = 20, 96
 OUTCOMES = (TaskStatus.SUCCESS, TaskStatus.FAILURE, TaskStatus.LOST)
 FILTERS = {
-    "abandoned": (DeliveryFilter, "failed"),
+    "abandoned": (DeliveryFilter, "abandoned"),
     "undelivered": (DeliveryFilter, "waiting"),
     "expiring": (LinkFilter, "expiring"),
 }
@@ -33,7 +33,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """A piece of the chart: the ends of one outcome in one hour, in pixels."""
+    """A piece of the chart: the completions of one outcome in one hour, in pixels."""
 
     outcome: TaskStatus
     x: int
@@ -45,7 +45,7 @@ class Bar:
 def above(
     tasks: VideoTaskQuerySet, filters: Collection[Any], mask: Mask = unmasked
 ) -> dict[str, Any]:
-    """Return what above the list changes by itself, like its rows.
+    """Return the problems and counts above the list, which ``live.js`` updates with its rows.
 
     Args:
         tasks: All that the user may see.
@@ -67,7 +67,7 @@ def above(
 
 
 def history(tasks: QuerySet[VideoTask]) -> dict[str, Any]:
-    """Return what came of the tasks that have ended lately, as a table and as a chart."""
+    """Return the outcomes of the latest completions, as a table and as a chart."""
     return {
         "completions": [
             {
@@ -86,13 +86,13 @@ def history(tasks: QuerySet[VideoTask]) -> dict[str, Any]:
 
 def _expiring(tasks: QuerySet[VideoTask]) -> list[Problem]:
     now = timezone.now()
-    dying = tasks.filter(
+    expiring = tasks.filter(
         video_url_expires_at__gt=now, video_url_expires_at__lte=now + EXPIRING
     ).exclude(video_url="")
-    count = dying.order_by()[:MAX_COUNTED].count()
+    count = expiring.order_by()[:MAX_COUNTED].count()
     message = ngettext(
-        "The link of %(count)d video dies within the hour: copy the video if it is to be kept.",
-        "The links of %(count)d videos die within the hour: copy the videos that are to be kept.",
+        "The link of %(count)d video expires within the hour: copy the video to keep it.",
+        "The links of %(count)d videos expire within the hour: copy the videos to keep them.",
         count,
     )
     return [Problem("expiring", message % {"count": count})] if count else []

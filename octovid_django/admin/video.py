@@ -1,4 +1,4 @@
-"""The one link to a video: to where it is, through the site, or to why there is none."""
+"""The one link to a video: redirects to it, streams it, or explains why there is none."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def respond(task: VideoTask, request: HttpRequest) -> HttpResponseBase | None:
         raise
     except Exception as error:  # noqa: BLE001  logged, without the frames that hold the link
         trace = traceback_text(error, links_in(task.video_url))
-    logger.error("Showing the video of task %s failed in an unforeseen way:\n%s", task, trace)
+    logger.error("Showing the video of task %s failed unexpectedly:\n%s", task, trace)
     raise NoVideo(_("The video cannot be shown: the log says why."))
 
 
@@ -109,12 +109,12 @@ def _is_redirectable(link: str) -> bool:
 
 def _reason(task: VideoTask) -> str:
     if task.is_link_expired and task.video_url_expires_at:
-        return _("The link to the video is dead, it expired at %(when)s") % {
+        return _("The link to the video expired at %(when)s.") % {
             "when": written(task.video_url_expires_at)
         }
     if not task.is_finished:
         return _("The video is not ready yet.")
-    return task.fail_reason or _("The gateway gave no link to the video.")
+    return task.fail_reason or _("The gateway reported no link to the video.")
 
 
 def _stream(link: str, request: HttpRequest) -> HttpResponseBase | None:
@@ -129,12 +129,12 @@ def _stream(link: str, request: HttpRequest) -> HttpResponseBase | None:
     if not is_whole or "Content-Encoding" in source.headers:  # of no use in parts
         source.close()
         raise NoVideo(
-            _("The gateway does not give out the video: it answered %(status)d.")
+            _("The gateway does not send the video: it responded with %(status)d.")
             % {"status": source.status_code}
         )
     if source.video_type is None:
         source.close()
-        raise NoVideo(_("What the gateway gives out is no video."))
+        raise NoVideo(_("What the gateway sends is no video."))
     if "text/html" in request.headers.get("Accept", ""):  # no player, but the address bar
         source.close()
         return None

@@ -1,14 +1,14 @@
 "use strict";
 
-// Keeps the rows on screen up to date: one request for all of them, while one is on its way to its
-// end and the page is in sight. Texts are the server's; what is relative to now is the browser's.
+// Keeps the rows on screen up to date: one request for all of them, while one is active and the
+// page is visible. The server renders texts; the browser, what is relative to now.
 (() => {
   const INTERVAL = 2_000; // milliseconds
   const LONGEST_INTERVAL = 60_000;
-  const ANSWER_WITHIN = 10_000;
+  const TIMEOUT = 10_000;
   const WATCH_FOR = 30_000; // after the operator has done something
   const MOST_ROWS = 500; // as the server has it
-  const MOST_SAID = 3; // changes that are read out at once
+  const MOST_ANNOUNCED = 3; // changes that are read out at once
   const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
   const note = document.getElementById("octovid-live");
@@ -25,7 +25,7 @@
   let offset = Date.parse(note.dataset.now) - Date.now(); // of the server's clock
   let interval = INTERVAL;
   let timer = null;
-  let isLooking = false;
+  let isUpdating = false;
   let isHistoryOld = false;
 
   const serverNow = () => Date.now() + offset;
@@ -34,8 +34,8 @@
   const rowOf = (element) => element.closest("tr, form");
   const isActive = (badge) => "octovidActive" in badge.dataset;
 
-  // When the first link on screen dies: what shows it must go then.
-  function firstDeath() {
+  // When the first link on screen expires: it must not be shown any longer.
+  function firstExpiry() {
     const clocks = [...document.querySelectorAll("[data-octovid-until]")];
     return Math.min(...clocks.map((clock) => Date.parse(clock.dataset.octovidUntil)));
   }
@@ -90,9 +90,9 @@
     }
   }
 
-  function apply(asked, rows) {
+  function apply(requested, rows) {
     const changes = [];
-    for (const badge of asked) {
+    for (const badge of requested) {
       const row = rowOf(badge);
       const cells = rows[badge.dataset.octovidTask];
       if (!row || !badge.isConnected) {
@@ -116,21 +116,21 @@
       }
     }
     if (changes.length) {
-      const rest = changes.length - MOST_SAID;
+      const rest = changes.length - MOST_ANNOUNCED;
       const more = rest > 0 ? [note.dataset.more.replace("{}", rest)] : [];
-      note.textContent = [...changes.slice(0, MOST_SAID), ...more].join("; ");
+      note.textContent = [...changes.slice(0, MOST_ANNOUNCED), ...more].join("; ");
     }
   }
 
-  async function look() {
-    if (isLooking || document.hidden) {
+  async function update() {
+    if (isUpdating || document.hidden) {
       return;
     }
-    isLooking = true;
+    isUpdating = true;
     const isDue = (badge) => isActive(badge) || rowOf(badge)?.querySelector("[data-octovid-until]");
-    const asked = badges().filter((badge) => isWatched() || isDue(badge)).slice(0, MOST_ROWS);
+    const requested = badges().filter((badge) => isWatched() || isDue(badge)).slice(0, MOST_ROWS);
     const query = new URLSearchParams({
-      ids: asked.map((badge) => badge.dataset.octovidTask).join(","),
+      ids: requested.map((badge) => badge.dataset.octovidTask).join(","),
     });
     if (above.length) {
       query.set("above", isHistoryOld ? "problems,counts,history" : "problems,counts");
@@ -142,24 +142,24 @@
       const response = await fetch(`${note.dataset.url}?${query}`, {
         headers: { Accept: "application/json" },
         redirect: "error", // to the login
-        signal: AbortSignal.timeout(ANSWER_WITHIN),
+        signal: AbortSignal.timeout(TIMEOUT),
       });
       if (!response.ok) {
         throw new Error(`status ${response.status}`);
       }
-      const answer = await response.json();
+      const content = await response.json();
       lost.hidden = true;
-      offset = Date.parse(answer.now) - Date.now();
+      offset = Date.parse(content.now) - Date.now();
       isHistoryOld = false;
-      above.forEach((element) => show(element, answer.above?.[element.dataset.octovidAbove]));
-      show(buttons, answer.buttons);
-      apply(asked, answer.rows);
+      above.forEach((element) => show(element, content.above?.[element.dataset.octovidAbove]));
+      show(buttons, content.buttons);
+      apply(requested, content.rows);
       interval = INTERVAL;
     } catch {
       lost.hidden = false;
       interval = Math.min(interval * 2, LONGEST_INTERVAL);
     }
-    isLooking = false;
+    isUpdating = false;
     showTimes();
     plan();
   }
@@ -171,10 +171,10 @@
       return;
     }
     if (isWatched() || isHistoryOld || badges().some(isActive)) {
-      timer = setTimeout(look, interval);
-    } else if (firstDeath() < Infinity) {
-      const left = Math.min(firstDeath() - serverNow(), 86_400_000);
-      timer = setTimeout(look, Math.max(left, interval));
+      timer = setTimeout(update, interval);
+    } else if (firstExpiry() < Infinity) {
+      const left = Math.min(firstExpiry() - serverNow(), 86_400_000);
+      timer = setTimeout(update, Math.max(left, interval));
     }
   }
 
