@@ -355,7 +355,7 @@ class TestList:
         create("running")
         create("waiting", completed_at=NOW, next_delivery_at=NOW)
         create("done", completed_at=NOW, delivered_at=NOW)
-        create("failed", completed_at=NOW)
+        create("abandoned", completed_at=NOW)
 
         assert columns(changelist(delivery=value), "task_id") == tasks
 
