@@ -1,4 +1,4 @@
-"""The admin, as a browser meets it."""
+"""The admin's list and pages of tasks, and its pages of gateway states."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def columns(page: str, name: str) -> list[str]:
     return [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in cells]
 
 
-class TestTask:
-    def test_shows_its_id_status_and_progress(self, page_of: Callable[[VideoTask], str]) -> None:
+class TestTaskOnListAndChangePage:
+    def test_id_status_and_progress_are_shown(self, page_of: Callable[[VideoTask], str]) -> None:
         page = page_of(create(status="IN_PROGRESS", progress=42))
 
         assert "cgt-1" in page
@@ -105,7 +105,7 @@ class TestTask:
             r'<progress [^>]*max="100" value="42" aria-label="[^"]+"></progress>', page
         )
 
-    def test_links_to_its_video_while_that_is_alive(
+    def test_unexpired_video_is_linked_without_signed_url(
         self, page_of: Callable[[VideoTask], str]
     ) -> None:
         task = create(
@@ -116,10 +116,12 @@ class TestTask:
         (link,) = links(page)
 
         assert f'href="{reverse("admin:octovid_django_videotask_video", args=[task.pk])}"' in link
-        assert "cdn.example" not in page, "the signed link stays out of pages"
+        assert "cdn.example" not in page, "the signed URL stays out of pages"
         assert "noopener" in re.search(r'rel="([^"]*)"', link)[1].split()
 
-    def test_says_that_its_link_has_expired(self, page_of: Callable[[VideoTask], str]) -> None:
+    def test_expired_video_is_shown_as_expired_without_link(
+        self, page_of: Callable[[VideoTask], str]
+    ) -> None:
         page = page_of(create(status="SUCCESS", video_url=LINK, video_url_expires_at=NOW))
 
         assert links(page) == []
@@ -135,8 +137,9 @@ class TestTask:
             "ftp://cdn.example/video.mp4",
             "//cdn.example/video.mp4",
         ],
+        ids=["javascript", "javascript with host", "data", "ftp", "no scheme"],
     )
-    def test_does_not_link_to_what_is_no_web_address(
+    def test_video_url_that_is_not_http_is_not_linked(
         self, page_of: Callable[[VideoTask], str], url: str
     ) -> None:
         page = page_of(create(status="SUCCESS", video_url=url))
@@ -144,23 +147,29 @@ class TestTask:
         assert links(page) == []
         assert f'href="{escape(url)}"' not in page
 
-    def test_survives_a_link_that_cannot_be_read(self, page_of: Callable[[VideoTask], str]) -> None:
+    def test_malformed_video_url_is_not_linked(self, page_of: Callable[[VideoTask], str]) -> None:
         page = page_of(create(status="SUCCESS", video_url="https://[cdn.example/video.mp4"))
 
         assert links(page) == []
 
-    @pytest.mark.parametrize("octovid", [None, {"BASE_URL": "octopusx.ai"}, {}])
-    def test_is_shown_whatever_is_wrong_with_the_settings(
+    @pytest.mark.parametrize(
+        "octovid",
+        [None, {"BASE_URL": "octopusx.ai"}, {}],
+        ids=["none", "base url without scheme", "empty"],
+    )
+    def test_task_is_shown_with_invalid_settings(
         self, page_of: Callable[[VideoTask], str], settings: Any, octovid: object
     ) -> None:
         settings.OCTOVID = octovid
 
         assert "cgt-1" in page_of(create(status="SUCCESS", video_url=LINK))
 
-    def test_without_a_video_has_no_link(self, page_of: Callable[[VideoTask], str]) -> None:
+    def test_task_without_video_has_no_link(self, page_of: Callable[[VideoTask], str]) -> None:
         assert links(page_of(create(status="QUEUED"))) == []
 
-    def test_has_every_text_of_others_escaped(self, page_of: Callable[[VideoTask], str]) -> None:
+    def test_texts_of_gateway_and_application_are_escaped(
+        self, page_of: Callable[[VideoTask], str]
+    ) -> None:
         task = create(
             HOSTILE.replace(" ", ""),
             status="FAILURE",
@@ -184,8 +193,8 @@ class TestTask:
 
 
 @pytest.mark.urls("tests.urls_staff")
-class TestAnotherSite:
-    """A subclass with a column of its own, on a site beside Django's default one."""
+class TestSubclassOnSecondAdminSite:
+    """A subclass with a column of its own, on an admin site beside Django's default one."""
 
     @pytest.fixture
     def get(self, admin_client: Client) -> Callable[..., Any]:
@@ -195,16 +204,15 @@ class TestAnotherSite:
 
         return get
 
-    def test_has_the_column_in_its_list(self, get: Callable[..., Any]) -> None:
+    def test_list_has_column_of_subclass(self, get: Callable[..., Any]) -> None:
         create(metadata={"product": 7})
 
         assert columns(get("changelist").content.decode(), "product") == ["7"]
 
     @pytest.mark.parametrize("name", ["changelist", "change", "video", "add"])
-    def test_links_to_nothing_elsewhere(self, get: Callable[..., Any], name: str) -> None:
-        completed_task = {"status": "SUCCESS", "completed_at": NOW}
-        expiring = {"video_url": LINK, "video_url_expires_at": NOW}
-        task = create(**completed_task, **expiring)
+    def test_pages_link_only_to_their_own_site(self, get: Callable[..., Any], name: str) -> None:
+        expired = {"video_url": LINK, "video_url_expires_at": NOW}
+        task = create(status="SUCCESS", completed_at=NOW, **expired)
         create("cgt-2", video_url=LINK, video_url_expires_at=NOW + timedelta(minutes=9))
 
         page = get(name, *([task.pk] if name in ("change", "video") else [])).content.decode()
@@ -213,7 +221,7 @@ class TestAnotherSite:
         assert "/admin/" not in re.sub(r'"/static/[^"]*"', "", page)
 
 
-class TestProxy:
+class TestProxyModel:
     """A proxy of the model, with an admin and permissions of its own."""
 
     @pytest.fixture(autouse=True)
@@ -221,7 +229,7 @@ class TestProxy:
         settings.ROOT_URLCONF = "tests.urls_proxy"
         ContentType.objects.clear_cache()
         yield
-        ContentType.objects.clear_cache()  # the row of the proxy's is gone with the test
+        ContentType.objects.clear_cache()  # the row of the proxy is rolled back with the test
 
     @pytest.fixture
     def url(self) -> Callable[..., str]:
@@ -230,7 +238,7 @@ class TestProxy:
 
         return url
 
-    def test_has_the_overview_and_what_keeps_it_up_to_date(
+    def test_list_has_overview_and_live_url_of_proxy(
         self, admin_client: Client, url: Callable[..., str]
     ) -> None:
         create(status="SUCCESS")
@@ -242,7 +250,9 @@ class TestProxy:
         assert f'href="{url("changelist")}?status__exact=SUCCESS"' in page
         assert "/videotask/" not in page.partition('id="content"')[2]
 
-    def test_has_pages_of_its_own(self, admin_client: Client, url: Callable[..., str]) -> None:
+    def test_change_video_live_and_add_views_use_urls_of_proxy(
+        self, admin_client: Client, url: Callable[..., str]
+    ) -> None:
         task = create(status="SUCCESS", video_url=LINK)
 
         page = admin_client.get(url("change", task.pk)).content.decode()
@@ -255,7 +265,9 @@ class TestProxy:
         added = admin_client.post(url("add"), {"task_ids": "cgt-2"})
         assert added["Location"] == url("changelist")
 
-    def test_has_a_history_of_its_own(self, admin_client: Client, url: Callable[..., str]) -> None:
+    def test_history_of_proxy_has_entry_of_stopped_polling(
+        self, admin_client: Client, url: Callable[..., str]
+    ) -> None:
         task = create(next_poll_at=NOW)
 
         response = admin_client.post(
@@ -267,48 +279,46 @@ class TestProxy:
         assert "Stopped polling." in history
 
 
-class TestList:
-    def test_shows_the_newest_first(self, changelist: Callable[..., str]) -> None:
+class TestChangelist:
+    def test_newest_task_is_first(self, changelist: Callable[..., str]) -> None:
         for number in (1, 2):
             create(f"cgt-{number}")
 
         assert columns(changelist(), "task_id") == ["cgt-2", "cgt-1"]
 
-    def test_shows_when_a_task_ended(self, changelist: Callable[..., str]) -> None:
+    def test_completion_time_is_shown(self, changelist: Callable[..., str]) -> None:
         create(completed_at=NOW + timedelta(minutes=5))
 
         assert columns(changelist(), "completed") == ["April 12, 2026, 4:40 p.m."]
 
     @pytest.mark.parametrize("field", ["fail_reason", "last_error", "delivery_error"])
-    def test_shows_the_error_of_a_task_under_its_status(
-        self, changelist: Callable[..., str], field: str
-    ) -> None:
+    def test_error_is_shown_under_status(self, changelist: Callable[..., str], field: str) -> None:
         create(**{field: "too dark"})
 
         assert columns(changelist(), "status_and_error") == ["not startedtoo dark"]
 
-    def test_says_that_a_task_has_not_changed_for_long(
+    def test_active_task_unchanged_for_ten_minutes_is_marked(
         self, changelist: Callable[..., str]
     ) -> None:
         create("stalled", status="QUEUED", changed_at=NOW - timedelta(minutes=10))
-        create("lively", status="QUEUED", changed_at=NOW - timedelta(minutes=9))
+        create("advancing", status="QUEUED", changed_at=NOW - timedelta(minutes=9))
         create("done", status="SUCCESS", changed_at=NOW - timedelta(days=1))
 
         assert columns(changelist(), "status_and_error") == [
             *("succeeded", "queued", "queuedUnchanged for 10:00"),
         ]
 
-    def test_says_that_a_task_is_tracked_no_longer(self, changelist: Callable[..., str]) -> None:
+    def test_stopped_polling_is_shown_under_status(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=None)
 
         assert columns(changelist(), "status_and_error") == ["not startedPolling was stopped."]
 
-    def test_says_that_a_poll_is_overdue(self, changelist: Callable[..., str]) -> None:
+    def test_overdue_poll_is_shown_with_due_time(self, changelist: Callable[..., str]) -> None:
         create(next_poll_at=NOW - timedelta(minutes=2))
 
         assert columns(changelist(), "polls") == ["due April 12, 2026, 4:33 p.m."]
 
-    def test_cuts_an_error_that_is_long_and_has_it_whole_in_its_title(
+    def test_long_error_is_truncated_with_full_text_in_title(
         self, changelist: Callable[..., str]
     ) -> None:
         create(fail_reason="x" * 2_000)
@@ -319,7 +329,7 @@ class TestList:
         assert cell == "not started" + "x" * 199 + "…"
         assert f'title="{"x" * 2_000}"' in page
 
-    def test_can_be_filtered_by_status(self, changelist: Callable[..., str]) -> None:
+    def test_status_filter_shows_only_tasks_of_status(self, changelist: Callable[..., str]) -> None:
         create("running", status="QUEUED")
         create("lost", status="LOST")
 
@@ -328,19 +338,19 @@ class TestList:
     @pytest.mark.parametrize(
         ("value", "tasks"),
         [
-            ("valid", ["unsaid", "expiring", "valid"]),
+            ("valid", ["undated", "expiring", "valid"]),
             ("expiring", ["expiring"]),
             ("expired", ["expired"]),
             ("none", ["none"]),
-            ("nonsense", ["none", "unsaid", "expired", "expiring", "valid"]),
+            ("nonsense", ["none", "undated", "expired", "expiring", "valid"]),
         ],
     )
-    def test_can_be_filtered_by_the_life_of_the_link(
+    def test_link_filter_shows_only_tasks_of_link_state(
         self, changelist: Callable[..., str], value: str, tasks: list[str]
     ) -> None:
         for name, hours in (("valid", 2.0), ("expiring", 0.5), ("expired", 0.0)):
             create(name, video_url=LINK, video_url_expires_at=NOW + timedelta(hours=hours))
-        create("unsaid", video_url=LINK)
+        create("undated", video_url=LINK)
         create("none")
 
         assert columns(changelist(link=value), "task_id") == tasks
@@ -349,7 +359,7 @@ class TestList:
         ("value", "tasks"),
         [("waiting", ["waiting"]), ("done", ["done"]), ("abandoned", ["abandoned"])],
     )
-    def test_can_be_filtered_by_delivery(
+    def test_delivery_filter_shows_only_tasks_of_delivery_state(
         self, changelist: Callable[..., str], value: str, tasks: list[str]
     ) -> None:
         create("running")
@@ -359,7 +369,9 @@ class TestList:
 
         assert columns(changelist(delivery=value), "task_id") == tasks
 
-    def test_can_be_filtered_by_the_day_of_creation(self, changelist: Callable[..., str]) -> None:
+    def test_creation_date_filter_shows_only_newer_tasks(
+        self, changelist: Callable[..., str]
+    ) -> None:
         create("today")
         create("last-year")
         VideoTask.objects.filter(task_id="last-year").update(created_at=NOW - timedelta(days=365))
@@ -369,7 +381,7 @@ class TestList:
         assert columns(page, "task_id") == ["today"]
 
     @pytest.mark.parametrize("words", ["x8k2m", "too dark", "Ada", "customer", "küche", "产品"])
-    def test_can_be_searched_by_id_reason_and_metadata(
+    def test_search_matches_id_fail_reason_and_metadata(
         self, changelist: Callable[..., str], words: str
     ) -> None:
         metadata = {"customer": ["ada", "küche"], "kind": "产品"}
@@ -378,7 +390,7 @@ class TestList:
 
         assert columns(changelist(q=words), "task_id") == ["cgt-x8k2m"]
 
-    def test_says_above_it_what_is_wrong_and_what_to_do(
+    def test_overdue_task_is_shown_in_problems_with_hint(
         self, changelist: Callable[..., str]
     ) -> None:
         create(next_poll_at=NOW - timedelta(minutes=3))
@@ -388,13 +400,15 @@ class TestList:
         assert "1 task is overdue: it is not polled." in page
         assert "Is the cluster (“manage.py qcluster”) running?" in page
 
-    def test_says_nothing_above_it_when_all_is_well(self, changelist: Callable[..., str]) -> None:
+    def test_problems_are_not_shown_when_there_are_none(
+        self, changelist: Callable[..., str]
+    ) -> None:
         ensure_schedule(using="default")
         create(next_poll_at=NOW)
 
         assert "octovid-problems" not in changelist()
 
-    def test_costs_the_same_number_of_queries_however_long_it_is(
+    def test_query_count_does_not_grow_with_number_of_tasks(
         self, changelist: Callable[..., str]
     ) -> None:
         def queries_for(count: int) -> int:
@@ -410,23 +424,21 @@ class TestList:
                 assert len(columns(changelist(), "task_id")) == count
             return len(captured)
 
-        changelist()  # what is looked up once a process is looked up here
+        changelist()  # fills the caches of the process
 
         assert queries_for(5) == queries_for(50)
 
-    def test_does_not_fetch_the_answers_of_the_gateway(
-        self, changelist: Callable[..., str]
-    ) -> None:
+    def test_payload_is_not_selected(self, changelist: Callable[..., str]) -> None:
         create(payload={"large": "x" * 1000})
 
         with CaptureQueriesContext(connection) as captured:
             changelist()
 
-        polled = [query["sql"] for query in captured if "octovid_django_videotask" in query["sql"]]
-        assert polled
-        assert not [sql for sql in polled if "payload" in sql]
+        queries = [each["sql"] for each in captured if "octovid_django_videotask" in each["sql"]]
+        assert queries
+        assert not [sql for sql in queries if "payload" in sql]
 
-    def test_counts_no_table(self, changelist: Callable[..., str]) -> None:
+    def test_count_queries_are_bounded(self, changelist: Callable[..., str]) -> None:
         create()
 
         with CaptureQueriesContext(connection) as captured:
@@ -438,8 +450,8 @@ class TestList:
             assert "LIMIT" in sql or "WHERE" in sql, sql
 
 
-class TestChange:
-    def test_only_metadata_can_be_edited(self, change_page: Callable[[VideoTask], str]) -> None:
+class TestChangePage:
+    def test_only_metadata_is_editable(self, change_page: Callable[[VideoTask], str]) -> None:
         page = change_page(create(status="SUCCESS", payload={"status": "succeeded"}))
 
         form = page[page.index('id="videotask_form"') :]
@@ -447,19 +459,23 @@ class TestChange:
         editable = [each for each in fields if not re.search(r'type="(hidden|submit)"', each)]
         assert re.findall(r' name="([^"]+)"', "".join(editable)) == ["metadata"]
 
-    def test_shows_the_last_answer_readably(self, change_page: Callable[[VideoTask], str]) -> None:
+    def test_payload_is_shown_as_indented_json(
+        self, change_page: Callable[[VideoTask], str]
+    ) -> None:
         page = change_page(create(payload={"status": "готово"}))
 
         assert escape('{\n  "status": "готово"\n}') in page
 
-    def test_shows_no_signed_link(self, change_page: Callable[[VideoTask], str]) -> None:
+    def test_signed_url_in_payload_is_redacted(
+        self, change_page: Callable[[VideoTask], str]
+    ) -> None:
         page = change_page(create(payload={"data": [{"url": LINK}], "seed": 7}))
 
         assert "https://cdn.example/video.mp4?…&quot;" in page
         assert "Signature" not in page
 
     @pytest.mark.parametrize("error", [None, "fail_reason", "last_error", "delivery_error"])
-    def test_what_is_folded_is_open_where_an_error_is(
+    def test_fieldset_with_error_is_not_collapsed(
         self, change_page: Callable[[VideoTask], str], error: str | None
     ) -> None:
         page = change_page(create(**({error: "too dark"} if error else {})))
@@ -469,7 +485,7 @@ class TestChange:
             (body,) = (each for each in bodies if f"field-{name}" in each)
             assert ("<details" in body) == (name != error)
 
-    def test_metadata_is_saved(self, admin_client: Client) -> None:
+    def test_saving_metadata_keeps_other_fields(self, admin_client: Client) -> None:
         task = create(status="QUEUED", next_poll_at=NOW, payload={"status": "queued"})
 
         response = admin_client.post(change_url(task), {"metadata": '{"order": 7}'})
@@ -480,7 +496,7 @@ class TestChange:
         assert (task.status, task.next_poll_at) == ("QUEUED", NOW)
         assert task.payload == {"status": "queued"}
 
-    def test_nothing_else_is_saved_whatever_is_sent(self, admin_client: Client) -> None:
+    def test_posted_values_of_read_only_fields_are_ignored(self, admin_client: Client) -> None:
         task = create(status="QUEUED", next_poll_at=NOW)
 
         admin_client.post(
@@ -491,21 +507,21 @@ class TestChange:
         task.refresh_from_db()
         assert (task.status, task.task_id, task.video_url) == ("QUEUED", "cgt-1", "")
 
-    def test_saving_does_not_undo_what_a_worker_writes_meanwhile(
+    def test_saving_metadata_keeps_completion_that_worker_stores_meanwhile(
         self, admin_client: Client
     ) -> None:
         task = create(status="QUEUED", next_poll_at=NOW)
 
-        def finish(sender: object, instance: VideoTask, **_: Any) -> None:
+        def complete(sender: object, instance: VideoTask, **_: Any) -> None:
             VideoTask.objects.filter(pk=instance.pk).update(
                 status="SUCCESS", next_poll_at=None, completed_at=NOW, video_url=LINK
             )
 
-        pre_save.connect(finish, sender=VideoTask)
+        pre_save.connect(complete, sender=VideoTask)
         try:
             admin_client.post(change_url(task), {"metadata": '{"order": 7}'})
         finally:
-            pre_save.disconnect(finish, sender=VideoTask)
+            pre_save.disconnect(complete, sender=VideoTask)
 
         task.refresh_from_db()
         assert task.metadata == {"order": 7}
@@ -519,7 +535,7 @@ class TestChange:
         ],
         ids=["words", "array", "string", "number", "deep", "long number", "surrogate"],
     )
-    def test_metadata_that_is_no_json_object_is_refused(
+    def test_metadata_that_is_not_json_object_is_refused(
         self, admin_client: Client, metadata: str
     ) -> None:
         task = create(metadata={"order": 7})
@@ -531,7 +547,7 @@ class TestChange:
         task.refresh_from_db()
         assert task.metadata == {"order": 7}
 
-    def test_surrogate_in_metadata_is_refused_with_debug_too(
+    def test_surrogate_in_metadata_is_refused_in_debug_mode(
         self, admin_client: Client, settings: Any
     ) -> None:
         settings.DEBUG = True
@@ -581,8 +597,8 @@ class TestChange:
         task.refresh_from_db()
         assert task.metadata == {"a": 1}
 
-    @pytest.mark.parametrize("metadata", ["", "{}"])
-    def test_metadata_can_be_emptied(self, admin_client: Client, metadata: str) -> None:
+    @pytest.mark.parametrize("metadata", ["", "{}"], ids=["no text", "empty object"])
+    def test_metadata_can_be_cleared(self, admin_client: Client, metadata: str) -> None:
         task = create(metadata={"order": 7})
 
         admin_client.post(change_url(task), {"metadata": metadata})
@@ -592,11 +608,11 @@ class TestChange:
 
 
 class TestPermissions:
-    def test_nobody_adds_a_gateway(self, admin_client: Client) -> None:
+    def test_adding_gateway_state_is_forbidden(self, admin_client: Client) -> None:
         response = admin_client.get(reverse("admin:octovid_django_gatewaystate_add"))
         assert response.status_code == 403
 
-    def test_who_may_only_look_edits_nothing(self, client: Client) -> None:
+    def test_view_permission_does_not_allow_editing(self, client: Client) -> None:
         task = create(metadata={"order": 7})
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
@@ -605,15 +621,15 @@ class TestPermissions:
         assert "<textarea" not in client.get(change_url(task)).content.decode()
         assert client.post(change_url(task), {"metadata": "{}"}).status_code == 403
 
-    def test_strangers_are_sent_to_the_login(self, client: Client) -> None:
+    def test_anonymous_user_is_redirected_to_login(self, client: Client) -> None:
         response = client.get(reverse(LIST_URL))
 
         assert response.status_code == 302
         assert "/login/" in response["Location"]
 
 
-class TestGateway:
-    def test_shows_why_polling_is_paused(self, admin_client: Client) -> None:
+class TestGatewayStateAdmin:
+    def test_pause_reason_is_shown_escaped(self, admin_client: Client) -> None:
         GatewayState.objects.create(paused_until=NOW, pause_reason=HOSTILE)
 
         page = admin_client.get(
@@ -623,7 +639,7 @@ class TestGateway:
         assert escape(HOSTILE) in page
         assert HOSTILE not in page
 
-    def test_is_nobodys_to_change_or_delete(self, admin_client: Client) -> None:
+    def test_changing_and_deleting_are_forbidden(self, admin_client: Client) -> None:
         state = GatewayState.objects.create()
 
         for action in ("change", "delete"):
