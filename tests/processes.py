@@ -49,12 +49,12 @@ class ShopConfig(AppConfig):
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
     """Return what ``condition`` gives as soon as that is true; fail after ``seconds``."""
-    ends_at = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while True:
         result = condition()
         if result:
             return result
-        if time.monotonic() >= ends_at:
+        if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""What an operator can do about the tasks that are selected in the list."""
+"""The operator's actions: on the tasks selected in the list, and by the buttons of a task."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(client: Client, action: str, tasks: list[VideoTask], **data: Any) -> list[str]:
-    """Run an action on ``tasks`` and return what the operator is told."""
+    """Run an action on ``tasks`` and return the messages that the operator sees."""
     selected = [task.pk for task in tasks]
     response = client.post(
         reverse(LIST_URL), {"action": action, "_selected_action": selected, **data}
@@ -43,15 +43,15 @@ def run(client: Client, action: str, tasks: list[VideoTask], **data: Any) -> lis
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def work() -> list[str]:
-    """Do what the workers of django-q2 are told to, and return what that was."""
-    done = []
+def run_queued() -> list[str]:
+    """Run what is queued, as a worker of django-q2 does, and return the functions' names."""
+    names = []
     for message in OrmQ.objects.order_by("pk"):
         name = message.func().removeprefix("octovid_django.tasks.")
         getattr(q2_tasks, name)(*message.args())
         message.delete()
-        done.append(name)
-    return done
+        names.append(name)
+    return names
 
 
 def completed_task(task_id: str = "cgt-1", **values: Any) -> VideoTask:
@@ -65,23 +65,25 @@ def history(task: VideoTask) -> list[str]:
     return [entry.get_change_message() for entry in entries]
 
 
-class TestLookingNow:
-    def test_is_done_by_a_worker(self, admin_client: Client, sandbox: Sandbox) -> None:
+class TestRefreshNow:
+    def test_worker_refreshes_task_and_page_does_not_wait(
+        self, admin_client: Client, sandbox: Sandbox
+    ) -> None:
         task = VideoTask.objects.track(sandbox.create(run_seconds=0))
 
         assert run(admin_client, "refresh_now", [task]) == ["1 task will be refreshed in a moment."]
-        assert sandbox.query_count == 0, "a page does not wait for the gateway"
-        work()
+        assert sandbox.query_count == 0, "the page does not wait for the gateway"
+        run_queued()
 
         task.refresh_from_db()
         assert task.status == "SUCCESS"
         assert history(task) == ["Requested a refresh."]
 
-    def test_is_not_promised_where_nobody_was_told(
+    def test_unreachable_broker_is_reported_and_history_stays_empty(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1")
-        monkeypatch.setattr(Conf, "ORM", "a database that is not there")
+        monkeypatch.setattr(Conf, "ORM", "missing database")
 
         assert run(admin_client, "refresh_now", [task]) == [
             "0 tasks will be refreshed in a moment.",
@@ -89,20 +91,20 @@ class TestLookingNow:
         ]
         assert history(task) == []
 
-    def test_takes_a_selection_of_thousands(self, admin_client: Client) -> None:
+    def test_selection_of_1200_tasks_is_queued_in_three_messages(
+        self, admin_client: Client
+    ) -> None:
         VideoTask.objects.bulk_create(VideoTask(task_id=f"cgt-{number}") for number in range(1_200))
-        messages_of = run(
-            admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1"
-        )
+        shown = run(admin_client, "refresh_now", [VideoTask.objects.all()[0]], select_across="1")
 
-        assert messages_of == ["1200 tasks will be refreshed in a moment."]
-        messages = [message.args()[0] for message in OrmQ.objects.all()]
-        assert sorted(map(len, messages)) == [200, 500, 500]
+        assert shown == ["1200 tasks will be refreshed in a moment."]
+        batches = [message.args()[0] for message in OrmQ.objects.all()]
+        assert sorted(map(len, batches)) == [200, 500, 500]
         assert LogEntry.objects.count() == 1_200
 
 
-class TestSendingAgain:
-    def test_calls_the_receivers_once_more_and_they_know(
+class TestResendSignals:
+    def test_receivers_are_called_again_with_next_attempt_number(
         self, admin_client: Client, received: Received
     ) -> None:
         task = completed_task(delivered_at=timezone.now(), delivery_attempts=1)
@@ -110,7 +112,7 @@ class TestSendingAgain:
         assert run(admin_client, "resend_signals", [task]) == [
             "The completion signals of 1 task will be resent."
         ]
-        assert work() == ["deliver_completion"]
+        assert run_queued() == ["deliver_completion"]
 
         assert [(name, call["attempt"]) for name, call in received] == [
             ("video_succeeded", 2),
@@ -118,18 +120,18 @@ class TestSendingAgain:
         ]
         assert history(task) == ["Requested a resend of the completion signals."]
 
-    def test_takes_up_what_was_given_up(self, admin_client: Client, received: Received) -> None:
+    def test_abandoned_delivery_is_resent(self, admin_client: Client, received: Received) -> None:
         task = completed_task(delivery_attempts=5, delivery_error="no shelf left")
         assert VideoTask.objects.abandoned().exists()
 
         run(admin_client, "resend_signals", [task])
-        work()
+        run_queued()
 
         task.refresh_from_db()
         assert (task.delivery_attempts, task.delivery_error) == (6, "")
         assert task.delivered_at
 
-    def test_takes_what_a_filter_shows_though_it_is_shown_no_longer(
+    def test_selected_tasks_are_resent_after_filter_no_longer_matches_them(
         self, admin_client: Client
     ) -> None:
         tasks = [completed_task(f"cgt-{number}", delivery_attempts=5) for number in range(3)]
@@ -142,7 +144,7 @@ class TestSendingAgain:
         ]
         assert all(history(task) for task in tasks)
 
-    def test_says_which_have_not_ended(self, admin_client: Client) -> None:
+    def test_active_task_is_skipped_with_message(self, admin_client: Client) -> None:
         running = VideoTask.objects.create(task_id="cgt-2")
 
         assert run(admin_client, "resend_signals", [completed_task(), running]) == [
@@ -152,8 +154,8 @@ class TestSendingAgain:
         assert history(running) == []
 
 
-class TestStopping:
-    def test_ends_the_looks_at_a_task(self, admin_client: Client, sandbox: Sandbox) -> None:
+class TestStopPolling:
+    def test_stopped_task_is_not_polled(self, admin_client: Client, sandbox: Sandbox) -> None:
         task = VideoTask.objects.track(sandbox.create())
 
         assert run(admin_client, "stop_polling", [task, completed_task()]) == [
@@ -164,35 +166,35 @@ class TestStopping:
         assert history(task) == ["Stopped polling."]
 
 
-class TestTrackingAgain:
-    def test_goes_on_with_what_was_stopped_and_what_was_lost(
+class TestResumePolling:
+    def test_stopped_and_lost_tasks_are_polled_again_and_succeeded_one_is_skipped(
         self, admin_client: Client, sandbox: Sandbox
     ) -> None:
         stopped, lost = (VideoTask.objects.track(sandbox.create(run_seconds=0)) for _ in range(2))
         stop_polling([stopped.pk, lost.pk])
         VideoTask.objects.filter(pk=lost.pk).update(status="LOST", completed_at=timezone.now())
-        done = completed_task()
+        succeeded = completed_task()
 
-        assert run(admin_client, "resume_polling", [stopped, lost, done]) == [
+        assert run(admin_client, "resume_polling", [stopped, lost, succeeded]) == [
             "Polling of 2 tasks is resumed.",
             "1 task is polled anyway, or has succeeded or failed.",
         ]
         assert refresh_due().completed == 2
         assert history(stopped) == history(lost) == ["Resumed polling."]
-        assert history(done) == []
+        assert history(succeeded) == []
 
 
 def change_url(task: VideoTask) -> str:
     return reverse("admin:octovid_django_videotask_change", args=[task.pk])
 
 
-class TestButtons:
-    """Of the page of a task: they belong to its form."""
+class TestButtonsOfChangePage:
+    """The buttons submit the form of the page."""
 
     def press(
         self, client: Client, task: VideoTask, action: str, query: str = "", **edited: str
     ) -> HttpResponse:
-        """Send the form as the page does: what is edited is there beside what was shown."""
+        """Send the form as the page does: the edited values beside those that were shown."""
         shown = json.dumps(task.metadata)
         data = {"metadata": shown, "initial-metadata": shown, **edited}
         return client.post(change_url(task) + query, {PRESSED: action, **data})
@@ -212,8 +214,12 @@ class TestButtons:
             ({"status": "FAILURE", "completed_at": NOW}, ["resend_signals"]),
             ({"status": "SUCCESS"}, []),
         ],
+        ids=[
+            *("polled", "stopped", "lost", "lost and recorded", "succeeded and recorded"),
+            *("failed and recorded", "succeeded"),
+        ],
     )
-    def test_are_those_that_apply_to_the_state(
+    def test_offered_buttons_match_state_of_task(
         self, admin_client: Client, state: dict[str, Any], actions: list[str]
     ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", **state)
@@ -231,7 +237,9 @@ class TestButtons:
             ("resend_signals", "Requested a resend of the completion signals."),
         ],
     )
-    def test_act_on_that_task_and_stay(self, admin_client: Client, action: str, entry: str) -> None:
+    def test_button_acts_on_one_task_and_returns_to_its_page(
+        self, admin_client: Client, action: str, entry: str
+    ) -> None:
         task, other = completed_task(metadata={"product": 7}), completed_task("cgt-2")
         before = VideoTask.objects.get(pk=task.pk)
 
@@ -241,9 +249,9 @@ class TestButtons:
         assert (history(task), history(other)) == ([entry], [])
         if action == "refresh_now":
             after = VideoTask.objects.get(pk=task.pk)
-            assert after.updated_at == before.updated_at, "nothing was edited, nothing is written"
+            assert after.updated_at == before.updated_at, "nothing was edited: nothing is saved"
 
-    def test_save_what_was_edited_first(self, admin_client: Client) -> None:
+    def test_edited_metadata_is_saved_before_action(self, admin_client: Client) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
 
         response = self.press(admin_client, task, "stop_polling", metadata='{"product": 8}')
@@ -256,20 +264,22 @@ class TestButtons:
         ]
         assert sorted(history(task)) == ["Changed Metadata.", "Stopped polling."]
 
-    def test_do_nothing_before_what_was_edited_is_corrected(self, admin_client: Client) -> None:
+    def test_invalid_metadata_prevents_action_and_stays_in_form(self, admin_client: Client) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
 
         response = self.press(admin_client, task, "stop_polling", metadata="{product")
 
         page = response.content.decode()
-        assert "{product" in page, "what was written is not lost"
+        assert "{product" in page, "the invalid text stays in the form"
         assert "Nothing was done" in page
         assert "errorlist" in page
         assert VideoTask.objects.polled().get().metadata == {"product": 7}
         assert history(task) == []
 
-    @pytest.mark.parametrize("data", [{"_save": "Save"}, {PRESSED: "refresh_now"}])
-    def test_overwrite_no_metadata_that_is_newer_than_the_page(
+    @pytest.mark.parametrize(
+        "data", [{"_save": "Save"}, {PRESSED: "refresh_now"}], ids=["save", "refresh now"]
+    )
+    def test_unedited_form_does_not_overwrite_newer_metadata(
         self, admin_client: Client, data: dict[str, str]
     ) -> None:
         task = VideoTask.objects.create(task_id="cgt-1", metadata={"product": 7})
@@ -282,22 +292,24 @@ class TestButtons:
         assert task.metadata == {"product": 7, "mailed": True}
 
     @pytest.mark.parametrize("action", ["delete_selected", "export_csv", "nonsense", ""])
-    def test_do_nothing_else(self, admin_client: Client, action: str) -> None:
+    def test_unknown_button_is_forbidden_and_saves_nothing(
+        self, admin_client: Client, action: str
+    ) -> None:
         task = completed_task()
         assert self.press(admin_client, task, action, metadata="{1: 2}").status_code == 403
         assert VideoTask.objects.get(pk=task.pk).metadata == {}
 
-    def test_are_not_pressed_by_a_link(self, admin_client: Client) -> None:
+    def test_get_request_runs_no_action(self, admin_client: Client) -> None:
         task = completed_task()
         admin_client.get(change_url(task), {PRESSED: "refresh_now"})
         assert history(task) == []
 
-    def test_of_a_task_that_is_gone_do_nothing(self, admin_client: Client) -> None:
+    def test_button_of_deleted_task_redirects_to_index(self, admin_client: Client) -> None:
         response = self.press(admin_client, VideoTask(pk=404), "refresh_now")
         assert response["Location"] == reverse("admin:index")
         assert not LogEntry.objects.exists()
 
-    def test_need_the_permission_to_change_that_task(
+    def test_without_object_permission_buttons_are_hidden_and_forbidden(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = completed_task()
@@ -310,7 +322,7 @@ class TestButtons:
         assert self.press(admin_client, task, "resend_signals").status_code == 403
         assert self.offered(admin_client, task) == []
 
-    def test_keep_the_filters_of_the_list(self, admin_client: Client) -> None:
+    def test_redirect_keeps_filters_of_list(self, admin_client: Client) -> None:
         task = completed_task()
         filters = "?_changelist_filters=status__exact%3DSUCCESS"
 
@@ -318,7 +330,9 @@ class TestButtons:
 
         assert response["Location"] == change_url(task) + filters
 
-    def test_need_the_permission_to_change(self, client: Client) -> None:
+    def test_without_change_permission_buttons_are_hidden_and_forbidden(
+        self, client: Client
+    ) -> None:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
         client.force_login(user)
@@ -331,8 +345,10 @@ class TestButtons:
 @pytest.mark.parametrize(
     "action", ["refresh_now", "resume_polling", "stop_polling", "resend_signals"]
 )
-class TestPermission:
-    def test_to_change_is_needed(self, client: Client, action: str) -> None:
+class TestActionsOfListPermission:
+    def test_without_change_permission_action_is_hidden_and_does_nothing(
+        self, client: Client, action: str
+    ) -> None:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
         client.force_login(user)
@@ -346,7 +362,7 @@ class TestPermission:
         task.refresh_from_db()
         assert task.delivered_at
 
-    def test_is_not_given_by_a_link(self, admin_client: Client, action: str) -> None:
+    def test_get_request_runs_no_action(self, admin_client: Client, action: str) -> None:
         task = completed_task(delivered_at=timezone.now())
         admin_client.get(reverse(LIST_URL), {"action": action, "_selected_action": task.pk})
 

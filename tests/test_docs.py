@@ -38,13 +38,13 @@ def modules() -> set[str]:
     return {name for name in names if not name.endswith("__init__")} | packages
 
 
-def test_contributing_names_every_module_once_and_no_other() -> None:
+def test_contributing_lists_every_module_once_and_no_other() -> None:
     named = [cells[0].strip("`") for cells in rows("CONTRIBUTING.md") if "`" in cells[0]]
 
     assert sorted(named) == sorted(modules())
 
 
-def test_glossary_names_modules_that_exist_and_each_word_once() -> None:
+def test_glossary_names_existing_modules_and_each_word_once() -> None:
     defined = [cells for cells in rows("docs/glossary.md") if cells[0].startswith("**")]
     words = [word for cells in defined for word in re.findall(r"\*\*(.+?)\*\*", cells[0])]
 
@@ -53,7 +53,7 @@ def test_glossary_names_modules_that_exist_and_each_word_once() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_files_that_a_text_names_exist(name: str) -> None:
+def test_files_named_in_text_exist(name: str) -> None:
     paths = re.findall(
         r"`((?:tests|docs|octovid_django|example_project|constraints|benchmarks)/[^`<…\s]*)`",
         read(name),
@@ -74,7 +74,7 @@ def test_files_that_a_text_names_exist(name: str) -> None:
     assert [each for each in (*paths, *addressed, *beside) if not (ROOT / each).exists()] == []
 
 
-def test_every_page_of_text_that_code_names_exists() -> None:
+def test_markdown_files_named_in_code_exist() -> None:
     code = [
         path for folder in ("octovid_django", "tests") for path in (ROOT / folder).rglob("*.py")
     ]
@@ -88,6 +88,6 @@ def test_every_page_of_text_that_code_names_exists() -> None:
     } == set()
 
 
-def test_glossary_is_linked_where_newcomers_begin() -> None:
+def test_readme_and_contributing_link_to_glossary() -> None:
     assert f"{REPOSITORY}docs/glossary.md" in links("README.md")
     assert "docs/glossary.md" in links("CONTRIBUTING.md")

@@ -59,7 +59,7 @@ def raising() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("run", [tasks.refresh_due, tasks.refresh_backlog])
-def test_polling_run_finished_has_its_numbers(
+def test_finished_polling_run_is_logged_with_its_counts(
     sandbox: Sandbox, configure: Callable[..., None], lines: Lines, run: Callable[[], None]
 ) -> None:
     configure(POLL_INTERVAL=300)  # the run ends: no retry falls due in its window
@@ -76,7 +76,7 @@ def test_polling_run_finished_has_its_numbers(
     )
 
 
-def test_polling_run_without_due_tasks_is_logged(lines: Lines) -> None:
+def test_polling_run_without_due_tasks_is_logged_with_zero_counts(lines: Lines) -> None:
     tasks.refresh_due()
 
     (line,) = lines()
@@ -121,7 +121,7 @@ def test_lost_task_is_logged_as_completed(
     assert lines() == ["INFO Task cgt-1 completed: LOST"]
 
 
-def test_delivery_retries_and_abandoned_completion_are_errors_that_name_the_task(
+def test_delivery_retries_and_abandoned_completion_are_logged_as_errors(
     gateway: Gateway, clock: time_machine.Coordinates, raising: None, lines: Lines
 ) -> None:
     gateway.default = reports("FAILURE")
@@ -154,7 +154,7 @@ def test_every_line_about_a_task_names_its_task_id(
     assert [line for line in lines() if "Task cgt-1" not in line] == []
 
 
-def test_account_paused_is_an_error_and_resumed_is_info(
+def test_pause_of_account_is_logged_as_error_and_resumption_as_info(
     gateway: Gateway, clock: time_machine.Coordinates, lines: Lines
 ) -> None:
     gateway.default = TOO_MANY
@@ -172,7 +172,7 @@ def test_account_paused_is_an_error_and_resumed_is_info(
     assert lines()[1:] == ["INFO Account default: polling resumed, the probe has succeeded"]
 
 
-def test_outage_begins_with_an_error_and_is_over_with_info(
+def test_outage_is_logged_as_error_and_its_end_as_info(
     gateway: Gateway,
     clock: time_machine.Coordinates,
     configure: Callable[..., None],
