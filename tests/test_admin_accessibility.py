@@ -1,4 +1,4 @@
-"""axe-core looks at every page, as it is shown in light and in dark."""
+"""axe-core checks every page, in the light and in the dark theme."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.processes import ROOT
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = ("changelist", "change", "add", "video")
-GRAVE = ("serious", "critical")
+IMPACTS = ("serious", "critical")
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -31,30 +31,30 @@ def tasks() -> list[VideoTask]:
         "started_at": now - timedelta(minutes=4),
         "created_at": now - timedelta(minutes=5),
     }
-    completed_task = {"finished_at": now, "completed_at": now, "polled_at": now}
+    completed = {"finished_at": now, "completed_at": now, "polled_at": now}
     link = {"video_url": "https://cdn.example/video.mp4", "video_url_expires_at": now}
-    alive = link | {"video_url_expires_at": now + timedelta(minutes=30)}
+    valid = link | {"video_url_expires_at": now + timedelta(minutes=30)}
     return [
         VideoTask.objects.create(task_id=f"cgt-{number}", **values)
         for number, values in enumerate(
             [
                 {"status": "QUEUED", "next_poll_at": now - timedelta(minutes=9)},
                 {"status": "IN_PROGRESS", "progress": 50, "next_poll_at": now, **times},
-                {"status": "SUCCESS", "progress": 100, **alive, **completed_task, **times},
+                {"status": "SUCCESS", "progress": 100, **valid, **completed, **times},
                 {
                     "status": "SUCCESS",
                     "progress": 100,
                     "delivered_at": now,
                     **link,
-                    **completed_task,
+                    **completed,
                 },
                 {
                     "status": "FAILURE",
                     "fail_reason": "too dark",
-                    **completed_task,
+                    **completed,
                     "payload": {"a": [1]},
                 },
-                {"status": "LOST", "last_error": "task_not_exist", **completed_task},
+                {"status": "LOST", "last_error": "task_not_exist", **completed},
                 {"status": "UNKNOWN", "metadata": {"product": 7}},
             ]
         )
@@ -62,7 +62,7 @@ def tasks() -> list[VideoTask]:
 
 
 def violations(browser: Browser) -> list[str]:
-    """What is gravely wrong with the page: rule, and the elements that break it."""
+    """The serious violations on the page: the rule, and an element that breaks it."""
     browser.script(AXE.read_text())
     results = browser.driver.execute_async_script(
         "const done = arguments[arguments.length - 1]; axe.run(document).then(done, done);"
@@ -70,14 +70,14 @@ def violations(browser: Browser) -> list[str]:
     return [
         f"{each['id']}: {node['html']} {node['failureSummary']}"
         for each in results["violations"]
-        if each["impact"] in GRAVE
+        if each["impact"] in IMPACTS
         for node in each["nodes"]
     ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_no_page_keeps_anybody_out(
+def test_page_has_no_serious_accessibility_violations(
     browser: Browser,
     visit: Callable[..., None],
     tasks: list[VideoTask],
@@ -89,4 +89,4 @@ def test_no_page_keeps_anybody_out(
         visit(view, *([] if view in ("changelist", "add") else [task.pk]))
 
         assert not (found := violations(browser)), "\n".join(found)
-    browser.complaints()  # "video" answers 404, and says why there is none
+    browser.complaints()  # of the browser itself, about the 404 of "video"

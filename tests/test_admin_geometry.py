@@ -1,4 +1,4 @@
-"""Where things stand on the admin's pages, in a real browser, on whichever Django this is."""
+"""The layout of the admin's pages, in a real browser, with whichever Django is installed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HOSTILE = {
     "tall": "\ufdfa\U00012031𒐫" * 200,
     "blank": "\u3000\u2003" * 500 + "x",
 }
-"""Reasons that a gateway may send, none of which may change the place of anything."""
+"""Reasons that a gateway may send, none of which may change the layout."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,8 +113,8 @@ def tasks() -> dict[str, VideoTask]:
     polled = {"polled_at": ago[3], "poll_count": 7, "changed_at": ago[3]}
     due = polled | {"next_poll_at": now + timedelta(seconds=12)}
     started = {"submitted_at": ago[96], "started_at": ago[91]}
-    completed_task = polled | started | {"finished_at": ago[10], "completed_at": ago[6]}
-    delivered = completed_task | {"delivered_at": ago[3], "delivery_attempts": 1}
+    completed = polled | started | {"finished_at": ago[10], "completed_at": ago[6]}
+    delivered = completed | {"delivered_at": ago[3], "delivery_attempts": 1}
     facts = {
         "progress": 100,
         "video_url": "https://cdn.example/video.mp4",
@@ -139,7 +139,7 @@ def tasks() -> dict[str, VideoTask]:
             "delivery_error": "shop.receivers.attach_video: ValueError: no shelf left",
             "delivery_attempts": 5,
             **facts,
-            **completed_task,
+            **completed,
         },
         "stopped": {"status": "QUEUED", "next_poll_at": None},
     }
@@ -155,8 +155,8 @@ def direction(request: pytest.FixtureRequest, settings: Any) -> str:
     return str(request.param)
 
 
-class TestList:
-    def test_fits_a_desk_with_navigation_and_filters_open(
+class TestListLayout:
+    def test_list_fits_desktop_with_navigation_and_filters_open(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask], direction: str
     ) -> None:
         browser.resize(1440, 900)
@@ -170,7 +170,7 @@ class TestList:
         assert set(lines(browser, "th.field-task_id")) == {1}
         assert browser.is_within_screen()
 
-    def test_has_rows_of_one_line_where_there_is_no_error(
+    def test_rows_without_error_take_one_line(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask]
     ) -> None:
         tasks["late"] = VideoTask.objects.create(
@@ -186,7 +186,7 @@ class TestList:
         assert len(rows) == 5
         assert max(row.height for row in rows) <= ONE_LINE
 
-    def test_has_errors_under_the_status_on_two_lines_at_most(
+    def test_error_takes_at_most_two_lines_under_status(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask]
     ) -> None:
         browser.resize(1440, 900)
@@ -204,7 +204,7 @@ class TestList:
             assert neighbour.bottom <= error.top or neighbour.left >= error.right
 
     @pytest.mark.parametrize("width", [1440, 390])
-    def test_has_no_high_row_whatever_the_gateway_sends(
+    def test_hostile_text_does_not_make_rows_high(
         self, browser: Browser, visit: Visit, direction: str, width: int
     ) -> None:
         now = timezone.now()
@@ -231,7 +231,7 @@ class TestList:
             for cell in boxes(browser, f"#result_list .field-{name}"):
                 assert results.left - 1 <= cell.left < cell.right <= results.right + 1
 
-    def test_is_of_use_on_a_telephone(
+    def test_list_fits_telephone(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask], direction: str
     ) -> None:
         browser.narrow()
@@ -247,9 +247,9 @@ class TestList:
             assert box(browser, selector).right <= 390
 
 
-class TestOverview:
+class TestOverviewLayout:
     @pytest.mark.parametrize("width", [1440, 390])
-    def test_stands_below_the_title_in_the_order_of_its_weight(
+    def test_parts_are_stacked_below_title_in_order(
         self,
         browser: Browser,
         visit: Visit,
@@ -273,7 +273,7 @@ class TestOverview:
         assert places[1].width >= box(browser, "#content-main").width - 2
         assert box(browser, ".octovid-history figure").top >= places[2].bottom
 
-    def test_can_be_folded_away_and_stays_so(
+    def test_folded_overview_stays_folded_and_keeps_problems_visible(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask]
     ) -> None:
         def shown() -> list[bool]:
@@ -286,7 +286,7 @@ class TestOverview:
         visit("changelist")
         assert shown() == [True, True, True]
         fold()
-        assert shown() == [True, False, False], "what is wrong is never folded away"
+        assert shown() == [True, False, False], "problems are never folded away"
         visit("changelist")
         assert shown() == [True, False, False]
         fold()
@@ -294,9 +294,9 @@ class TestOverview:
         assert shown() == [True, True, True]
 
 
-class TestPageOfATask:
+class TestChangePageLayout:
     @pytest.mark.parametrize("theme", ["light", "dark"])
-    def test_shows_what_an_operator_acts_on_without_scrolling(
+    def test_summary_and_buttons_are_visible_without_scrolling(
         self,
         browser: Browser,
         visit: Visit,
@@ -326,7 +326,7 @@ class TestPageOfATask:
                 assert length <= MAX_PAGE, name
             assert browser.is_within_screen()
 
-    def test_has_its_tools_beside_the_title_and_its_buttons_below(
+    def test_tools_are_beside_title_and_buttons_below(
         self, browser: Browser, visit: Visit, tasks: dict[str, VideoTask]
     ) -> None:
         browser.resize(1360, 900)
@@ -340,7 +340,7 @@ class TestPageOfATask:
         assert min(button.top for button in buttons) >= max(title.bottom, history.bottom)
 
     @pytest.mark.parametrize("width", [1360, 390])
-    def test_keeps_long_texts_in_their_fields(
+    def test_long_texts_stay_in_their_fields(
         self, browser: Browser, visit: Visit, direction: str, width: int
     ) -> None:
         browser.resize(width, 900, is_mobile=width < 800)
@@ -372,9 +372,9 @@ class TestPageOfATask:
             assert overflowing == [], name
 
 
-class TestOtherPages:
-    def look(self, browser: Browser) -> list[Any]:
-        """How the breadcrumbs of a page look: what they are, and their style."""
+class TestOtherPagesLayout:
+    def breadcrumbs(self, browser: Browser) -> list[Any]:
+        """The tags and the computed style of the page's breadcrumbs."""
         return list(
             browser.script(
                 """
@@ -388,7 +388,7 @@ class TestOtherPages:
             )
         )
 
-    def test_have_the_breadcrumbs_of_this_django(
+    def test_breadcrumbs_equal_those_of_installed_django(
         self,
         browser: Browser,
         visit: Visit,
@@ -398,7 +398,7 @@ class TestOtherPages:
         browser.resize(1440, 900)
         visit("changelist")
         browser.driver.get(live_server.url + reverse("admin:auth_user_add"))
-        own = self.look(browser)
+        own = self.breadcrumbs(browser)
 
         for view, arguments in {
             "add": [],
@@ -408,13 +408,13 @@ class TestOtherPages:
             "history": [tasks["queued"].pk],
         }.items():
             visit(view, *arguments)
-            assert self.look(browser) == own, view
+            assert self.breadcrumbs(browser) == own, view
             crumbs = browser.text(".breadcrumbs").replace("\n", " ")
             assert "Video tasks" in crumbs
             assert lines(browser, "#content h1") == [1]
         browser.complaints()  # of the browser itself, about the 404 of "video"
 
-    def test_confirm_what_is_done_to_the_selected_tasks_as_django_does(
+    def test_delete_selected_is_confirmed_by_template_of_django(
         self, admin_client: Client, tasks: dict[str, VideoTask]
     ) -> None:
         response = admin_client.post(

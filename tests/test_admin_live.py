@@ -1,4 +1,4 @@
-"""The list that keeps itself up to date: the JSON it asks for, and the page in a real browser."""
+"""Live updates: the JSON of the rows, and the list and pages in a real browser."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def create(task_id: str = "cgt-1", **values: Any) -> VideoTask:
 
 
 @pytest.mark.django_db
-class TestRows:
+class TestLiveRows:
     def get(self, client: Client, ids: str) -> Any:
         response = client.get(reverse(LIVE_URL), {"ids": ids})
         assert response.status_code == 200
         return response.json()["rows"]
 
-    def test_are_those_that_are_asked_for(self, admin_client: Client) -> None:
+    def test_only_rows_of_requested_ids_are_returned(self, admin_client: Client) -> None:
         first, second, _ = (create(f"cgt-{number}") for number in range(3))
 
         assert set(self.get(admin_client, f"{first.pk},{second.pk},999999")) == {
@@ -48,7 +48,7 @@ class TestRows:
             str(second.pk),
         }
 
-    def test_have_the_cells_of_the_page(self, admin_client: Client) -> None:
+    def test_cells_equal_those_of_list(self, admin_client: Client) -> None:
         task = create(status="IN_PROGRESS", progress=42, last_error="<b>refused</b>")
         page = admin_client.get(reverse(LIST_URL)).content.decode()
 
@@ -61,11 +61,9 @@ class TestRows:
         for name in ("status_and_error", "progress_bar", "video_link"):
             assert f'field-{name}">{cells[name]}</td>' in page
 
-    def test_cost_one_query_and_no_payload(self, admin_client: Client) -> None:
+    def test_rows_take_one_query_without_payload(self, admin_client: Client) -> None:
         def queries(ids: str) -> list[str]:
-            with CaptureQueriesContext(
-                connection,
-            ) as captured:
+            with CaptureQueriesContext(connection) as captured:
                 self.get(admin_client, ids)
             table = VideoTask._meta.db_table
             return [each["sql"] for each in captured if table in each["sql"]]
@@ -75,18 +73,24 @@ class TestRows:
         (sql,) = queries(",".join(map(str, pks)))
         assert "payload" not in sql
 
-    @pytest.mark.parametrize("ids", ["", "x", "1;2", "-1", ",", "1" * 30, ",".join(["1"] * 501)])
-    def test_that_make_no_sense_are_refused(self, admin_client: Client, ids: str) -> None:
+    @pytest.mark.parametrize(
+        "ids",
+        ["", "x", "1;2", "-1", ",", "1" * 30, ",".join(["1"] * 501)],
+        ids=["none", "letter", "semicolon", "negative", "comma", "30 digits", "501 ids"],
+    )
+    def test_invalid_ids_are_refused_with_400(self, admin_client: Client, ids: str) -> None:
         response = admin_client.get(reverse(LIVE_URL), {"ids": ids})
 
         assert response.status_code == 400
         assert "ids=1,2,3" in response.content.decode()
 
-    def test_are_only_read(self, admin_client: Client) -> None:
+    def test_post_is_refused_with_405(self, admin_client: Client) -> None:
         assert admin_client.post(reverse(LIVE_URL), {"ids": "1"}).status_code == 405
 
-    @pytest.mark.parametrize(("permission", "status"), [("view_videotask", 200), (None, 403)])
-    def test_are_for_those_who_may_see_the_list(
+    @pytest.mark.parametrize(
+        ("permission", "status"), [("view_videotask", 200), (None, 403)], ids=["view", "none"]
+    )
+    def test_view_permission_is_required_as_for_list(
         self, client: Client, permission: str | None, status: int
     ) -> None:
         user = User.objects.create_user("staff", is_staff=True)
@@ -97,7 +101,7 @@ class TestRows:
         assert client.get(reverse(LIVE_URL), {"ids": "1"}).status_code == status
         assert client.get(reverse(LIST_URL)).status_code == status
 
-    def test_are_not_for_strangers(self, client: Client) -> None:
+    def test_anonymous_request_is_redirected_to_login(self, client: Client) -> None:
         response = client.get(reverse(LIVE_URL), {"ids": "1"})
 
         assert response.status_code == 302
@@ -105,7 +109,7 @@ class TestRows:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestPage:
+class TestLivePagesInBrowser:
     @pytest.fixture
     def open_list(self, browser: Browser, visit: Callable[..., None]) -> Callable[[], None]:
         def open_list() -> None:
@@ -115,7 +119,7 @@ class TestPage:
         return open_list
 
     def requests(self, browser: Browser) -> int:
-        """How often the page has asked for its rows."""
+        """How many requests for its rows the page has sent."""
         return int(
             browser.script(
                 "return performance.getEntriesByType('resource')"
@@ -127,11 +131,11 @@ class TestPage:
         return browser.text("td.field-progress_bar")
 
     def wait_in_browser(self, browser: Browser, seconds: float) -> None:
-        """Wait until the browser's own clock has gone on by so much."""
-        end = browser.script("return performance.now()") + seconds * 1000
-        wait_for(lambda: browser.script("return performance.now()") >= end, seconds + 10, "clock")
+        """Wait until the browser's own clock has advanced by so many seconds."""
+        until = browser.script("return performance.now()") + seconds * 1000
+        wait_for(lambda: browser.script("return performance.now()") >= until, seconds + 10, "clock")
 
-    def test_follows_a_task_to_its_video_without_reload_and_then_rests(
+    def test_list_follows_task_to_video_without_reload_then_stops_requests(
         self, browser: Browser, open_list: Callable[[], None], sandbox: Sandbox
     ) -> None:
         with time_machine.travel(timezone.now()) as clock:
@@ -157,9 +161,9 @@ class TestPage:
             wait_for(lambda: browser.text(".octovid-history tbody td") == "1", 15, "the statistics")
             count = self.requests(browser)
             self.wait_in_browser(browser, 3)
-            assert self.requests(browser) == count, "all have ended: nothing is asked any more"
+            assert self.requests(browser) == count, "no task is active: no more requests"
 
-    def test_of_one_task_plays_its_video_as_soon_as_it_is_there(
+    def test_change_page_loads_video_after_completion(
         self,
         browser: Browser,
         open_list: Callable[[], None],
@@ -176,17 +180,19 @@ class TestPage:
 
         refresh_tasks([task])
         wait_for(
-            lambda: browser.text(".field-status_badge .readonly") == "succeeded", 15, "the end"
+            lambda: browser.text(".field-status_badge .readonly") == "succeeded",
+            15,
+            "the completion",
         )
         browser.script("document.querySelector('video').load()")
         wait_for(
             lambda: browser.script("return document.querySelector('video').readyState") >= 1,
             15,
-            "the video's facts",
+            "the video's metadata",
         )
         assert browser.script("return document.querySelector('video').duration") > 0
 
-    def test_asks_nothing_while_it_is_out_of_sight(
+    def test_hidden_page_sends_no_requests_until_visible(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         create(status="IN_PROGRESS")
@@ -197,7 +203,7 @@ class TestPage:
             "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
             "document.dispatchEvent(new Event('visibilitychange'));"
         )
-        self.wait_in_browser(browser, 1)  # one may be under way
+        self.wait_in_browser(browser, 1)  # a request may be under way
         count = self.requests(browser)
         self.wait_in_browser(browser, 3)
         assert self.requests(browser) == count
@@ -207,7 +213,7 @@ class TestPage:
         )
         wait_for(lambda: self.requests(browser) > count, 15, "a request")
 
-    def test_tells_that_the_connection_is_lost_and_recovers(
+    def test_lost_connection_is_shown_until_it_recovers(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         create(status="IN_PROGRESS", progress=10)
@@ -221,9 +227,9 @@ class TestPage:
 
         wait_for(lambda: "70" in browser.text(".field-progress_bar"), 20, "progress")
         assert browser.text("#octovid-lost") == ""
-        browser.complaints()  # of the browser itself, about the answers that were none
+        browser.complaints()  # of the browser itself, about the requests that failed
 
-    def test_tells_that_a_task_was_deleted_and_asks_about_it_no_more(
+    def test_deleted_task_is_shown_as_deleted_and_not_requested_again(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         create(status="IN_PROGRESS")
@@ -231,13 +237,13 @@ class TestPage:
         VideoTask.objects.all().delete()
 
         wait_for(lambda: browser.text("td .octovid-status") == "deleted", 15, "the badge")
-        self.wait_in_browser(browser, 3)  # once more, for the statistics
+        self.wait_in_browser(browser, 3)  # one more request, for the statistics
         count = self.requests(browser)
         self.wait_in_browser(browser, 3)
         assert self.requests(browser) == count
 
-    @pytest.mark.parametrize("skew", [-300, 300])
-    def test_goes_by_the_clock_of_the_server(
+    @pytest.mark.parametrize("skew", [-300, 300], ids=["slow", "fast"])
+    def test_wrong_clock_of_browser_does_not_affect_relative_times(
         self, browser: Browser, open_list: Callable[[], None], visit: Callable[..., None], skew: int
     ) -> None:
         now = timezone.now()
@@ -257,7 +263,7 @@ class TestPage:
         wait_for(lambda: not browser.driver.find_elements("css selector", "video"), 20, "no player")
         assert self.requests(browser) < 5
 
-    def test_says_nothing_of_what_it_shows_but_reads_it_out(
+    def test_status_changes_are_announced_without_moving_list(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         for number in range(5):
@@ -267,13 +273,13 @@ class TestPage:
         VideoTask.objects.update(status="QUEUED")
         wait_for(lambda: browser.text("td .octovid-status") == "queued", 15, "the badge")
 
-        said = browser.script("return document.querySelector('#octovid-live').textContent")
-        assert said.count(": queued") == 3
-        assert said.endswith("; and 2 more")
+        announced = browser.script("return document.querySelector('#octovid-live').textContent")
+        assert announced.count(": queued") == 3
+        assert announced.endswith("; and 2 more")
         top = browser.script("return document.querySelector('td').getBoundingClientRect().top")
         assert top == place, "nothing jumps under the pointer"
 
-    def test_shows_times_relative_to_now(
+    def test_times_are_relative_and_advance(
         self, browser: Browser, open_list: Callable[[], None], sandbox: Sandbox
     ) -> None:
         task = VideoTask.objects.track(sandbox.create(run_seconds=600))
@@ -282,9 +288,9 @@ class TestPage:
 
         assert re.search(r"^\d+s ago · in \d+s", browser.text("td.field-polls"))
         before = browser.text(".field-run_time")
-        wait_for(lambda: browser.text(".field-run_time") != before, 5, "the clock goes on")
+        wait_for(lambda: browser.text(".field-run_time") != before, 5, "the clock advances")
 
-    def test_shows_what_others_sent_as_text(
+    def test_html_in_error_and_task_id_is_shown_as_text(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         hostile = "<img src=x onerror=\"document.title='pwned'\"><script>alert(1)</script>"
@@ -297,7 +303,7 @@ class TestPage:
         assert browser.text("td .octovid-reason") == hostile
         assert browser.script("return document.title") != "pwned"
 
-    def test_leaves_alone_what_has_not_changed(
+    def test_update_keeps_focus_and_unchanged_elements(
         self, browser: Browser, open_list: Callable[[], None]
     ) -> None:
         create("cgt-2", status="SUCCESS", completed_at=timezone.now(), video_url="https://a.b/c")

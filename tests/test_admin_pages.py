@@ -1,4 +1,4 @@
-"""What an operator does and sees in a browser."""
+"""The list and the pages of tasks, as an operator uses them in a real browser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def wait_for_text(browser: Browser, text: str, selector: str = "#content") -> No
     wait_for(lambda: text in browser.text(selector), 15, lambda: browser.text(selector))
 
 
-def test_tasks_are_tracked_by_their_ids(browser: Browser, visit: Visit, sandbox: Sandbox) -> None:
+def test_valid_ids_are_tracked_and_invalid_one_stays_in_form(
+    browser: Browser, visit: Visit, sandbox: Sandbox
+) -> None:
     first, second = sandbox.create(run_seconds=0), sandbox.create(run_seconds=0)
     visit("add")
     area = browser.driver.find_element("css selector", "textarea")
@@ -56,7 +58,7 @@ def test_tasks_are_tracked_by_their_ids(browser: Browser, visit: Visit, sandbox:
     assert refresh_due().completed == 2
 
 
-def test_an_action_is_done_to_the_selected_tasks(browser: Browser, visit: Visit) -> None:
+def test_list_action_applies_to_selected_task_only(browser: Browser, visit: Visit) -> None:
     now = timezone.now()
     create("cgt-1", next_poll_at=now)
     other = create("cgt-2", next_poll_at=now)
@@ -69,7 +71,7 @@ def test_an_action_is_done_to_the_selected_tasks(browser: Browser, visit: Visit)
     assert VideoTask.objects.resumable().get() == other
 
 
-def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, visit: Visit) -> None:
+def test_polling_is_stopped_and_resumed_from_change_page(browser: Browser, visit: Visit) -> None:
     task = create(next_poll_at=timezone.now())
     visit("change", task.pk)
 
@@ -82,7 +84,7 @@ def test_a_task_is_stopped_and_tracked_again_from_its_page(browser: Browser, vis
     assert VideoTask.objects.due().get() == task
 
 
-def test_what_is_edited_is_not_lost_by_a_button(browser: Browser, visit: Visit) -> None:
+def test_button_saves_edited_metadata(browser: Browser, visit: Visit) -> None:
     task = create(next_poll_at=timezone.now(), metadata={"product": 7})
     visit("change", task.pk)
     area = browser.driver.find_element("css selector", "textarea[name=metadata]")
@@ -97,7 +99,7 @@ def test_what_is_edited_is_not_lost_by_a_button(browser: Browser, visit: Visit) 
     assert (task.metadata, task.next_poll_at) == ({"product": 8}, None)
 
 
-def test_the_buttons_follow_the_state(browser: Browser, visit: Visit) -> None:
+def test_buttons_follow_status_without_reload(browser: Browser, visit: Visit) -> None:
     task = create(next_poll_at=timezone.now())
     visit("change", task.pk)
 
@@ -111,9 +113,7 @@ def test_the_buttons_follow_the_state(browser: Browser, visit: Visit) -> None:
     wait_for(lambda: offered() == ["refresh_now", "resend_signals"], 15, offered)
 
 
-def test_who_may_only_look_is_offered_nothing_else(
-    browser: Browser, visit: Visit, client: Client
-) -> None:
+def test_viewer_is_offered_exports_only(browser: Browser, visit: Visit, client: Client) -> None:
     task = create()
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_videotask"))
@@ -130,7 +130,9 @@ def test_who_may_only_look_is_offered_nothing_else(
     assert not browser.driver.find_elements("css selector", offered)
 
 
-def test_a_link_that_dies_on_screen_is_taken_away(browser: Browser, visit: Visit) -> None:
+def test_link_and_player_are_removed_when_link_expires_on_open_page(
+    browser: Browser, visit: Visit
+) -> None:
     task = create(
         status="SUCCESS",
         video_url="https://cdn.example/video.mp4",
@@ -156,10 +158,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_what_others_sent_is_text_and_keeps_its_place(
+def test_hostile_text_is_shown_as_text_and_stays_within_screen(
     browser: Browser, visit: Visit, text: str
 ) -> None:
-    """In every field that the gateway or the site fills, on every page, live ones included."""
+    """In every field that the gateway or the application fills, on each page and its updates."""
     short = text[:64]
     task = create(
         fail_reason=text,
@@ -180,8 +182,8 @@ def test_what_others_sent_is_text_and_keeps_its_place(
         progress = str(task.pk % 50 + len(view))
         wait_for_text(browser, progress, ".field-progress_bar")
 
-        trouble = browser.text("td .octovid-reason, .field-error .readonly")
-        assert trouble.removesuffix("…") in " ".join(text.split())
+        error = browser.text("td .octovid-reason, .field-error .readonly")
+        assert error.removesuffix("…") in " ".join(text.split())
         assert browser.script("return document.title") == title != "pwned"
         assert not browser.driver.find_elements("css selector", "[src=x], [href^='javascript:']")
         assert not browser.driver.find_elements("css selector", "[href^='data:'], [src^='data:']")
@@ -195,15 +197,15 @@ def test_what_others_sent_is_text_and_keeps_its_place(
 
 
 @pytest.mark.parametrize("view", ["changelist", "change", "add"])
-def test_a_narrow_screen_is_enough(browser: Browser, visit: Visit, view: str) -> None:
-    completed_task = {"status": "SUCCESS", "completed_at": timezone.now(), "total_tokens": 10**12}
-    task = create(fail_reason="x" * 300, **completed_task)
+def test_page_fits_narrow_screen(browser: Browser, visit: Visit, view: str) -> None:
+    completed = {"status": "SUCCESS", "completed_at": timezone.now(), "total_tokens": 10**12}
+    task = create(fail_reason="x" * 300, **completed)
     browser.narrow()
     visit(view, *([task.pk] if view == "change" else []))
     assert browser.is_within_screen()
 
 
-def test_nothing_moves_for_those_who_cannot_bear_it(browser: Browser, visit: Visit) -> None:
+def test_list_has_no_animation_and_announces_politely(browser: Browser, visit: Visit) -> None:
     create(status="IN_PROGRESS", next_poll_at=timezone.now())
     visit("changelist")
 
@@ -219,7 +221,7 @@ def test_nothing_moves_for_those_who_cannot_bear_it(browser: Browser, visit: Vis
 
 
 class TestHostileVideo:
-    """A gateway that sends, in place of a video, what would run in the site's origin."""
+    """A gateway that sends, in place of a video, code that would run in the site's origin."""
 
     PAYLOAD = "/*<html><script src='?'></script>*/document.documentElement.dataset.owned = 1"
 
@@ -231,7 +233,7 @@ class TestHostileVideo:
     @pytest.mark.parametrize(
         "kind", ["video/mp4, text/javascript", "video/mp4, text/html", "text/html", "video/mp4"]
     )
-    def test_runs_neither_as_a_script_nor_as_a_page(
+    def test_response_runs_neither_as_script_nor_as_page(
         self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, kind: str
     ) -> None:
         gateway.default = responds(200, self.PAYLOAD, Content_Type=kind)
@@ -256,7 +258,7 @@ class TestHostileVideo:
         assert browser.complaints()  # of the browser itself: it refuses
 
     @pytest.mark.parametrize("view", ["change", "video"])
-    def test_real_video_is_played_on_the_page_and_by_itself(
+    def test_real_video_plays_on_change_page_and_alone(
         self, browser: Browser, visit: Visit, gateway: Gateway, task: VideoTask, view: str
     ) -> None:
         gateway.default = responds(200, VIDEO.read_bytes(), Content_Type="video/mp4; codecs=avc1")

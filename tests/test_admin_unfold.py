@@ -1,4 +1,4 @@
-"""The admin in the clothes of django-unfold: ``tox run -e unfold``."""
+"""The admin with the theme of django-unfold: ``tox run -e unfold``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ pytestmark = [
 ]
 
 
-def test_the_list_is_alive(browser: Browser, visit: Callable[..., None], sandbox: Sandbox) -> None:
-    completed_task = {
-        "status": "SUCCESS",
-        "completed_at": timezone.now(),
-        "delivered_at": timezone.now(),
-    }
-    VideoTask.objects.create(task_id="cgt-done", **completed_task)
+def test_list_updates_without_reload(
+    browser: Browser, visit: Callable[..., None], sandbox: Sandbox
+) -> None:
+    now = timezone.now()
+    delivered = {"status": "SUCCESS", "completed_at": now, "delivered_at": now}
+    VideoTask.objects.create(task_id="cgt-done", **delivered)
     task = VideoTask.objects.track(sandbox.create(run_seconds=0))
     visit("changelist")
     assert browser.text(".octovid-history tbody td") == "1"
@@ -37,19 +36,19 @@ def test_the_list_is_alive(browser: Browser, visit: Callable[..., None], sandbox
 
     refresh_tasks([task])
 
-    wait_for(lambda: browser.text(".octovid-counts") == "succeeded 2", 15, "the end")
+    wait_for(lambda: browser.text(".octovid-counts") == "succeeded 2", 15, "the completion")
     assert browser.text("[data-octovid-cell=video_link] a") == "Watch"
 
 
-def test_the_page_of_a_task_is_alive_and_acts(
+def test_change_page_updates_without_reload_and_resends_signals(
     browser: Browser, visit: Callable[..., None], sandbox: Sandbox
 ) -> None:
     task = VideoTask.objects.track(sandbox.create(run_seconds=0))
     visit("change", task.pk)
     refresh_tasks([task])
 
-    wait_for(lambda: browser.text(".octovid-status") == "succeeded", 15, "the end")
+    wait_for(lambda: browser.text(".octovid-status") == "succeeded", 15, "the completion")
     assert browser.script("return document.querySelector('video').controls")
 
     browser.driver.find_element("css selector", "button[value=resend_signals]").click()
-    wait_for(lambda: "will be sent again" in browser.text("body"), 15, "a message")
+    wait_for(lambda: "will be resent" in browser.text("body"), 15, "a message")
