@@ -251,14 +251,15 @@ class TestLongSearch:
 
         assert "The search is too long" not in response.content.decode()
 
-    def test_in_which_a_word_may_have_duplicates_may_have_them(self) -> None:
-        for has_duplicates in (True, False):
-            _, may_have_duplicates = search(
-                VideoTask.objects.all(),
-                "ada product:370",
-                lambda tasks, words: (tasks.filter(task_id=words), has_duplicates),  # noqa: B023
-            )
-            assert may_have_duplicates is has_duplicates
+    @pytest.mark.parametrize("has_duplicates", [True, False])
+    def test_has_duplicates_where_search_of_one_word_has(self, has_duplicates: bool) -> None:
+        _, may_have_duplicates = search(
+            VideoTask.objects.all(),
+            "ada product:370",
+            lambda tasks, words: (tasks.filter(task_id=words), has_duplicates),
+        )
+
+        assert may_have_duplicates is has_duplicates
 
     def test_of_a_number_that_the_site_adds_is_found(self) -> None:
         class SiteAdmin(VideoTaskAdmin):

@@ -80,8 +80,8 @@ class TaskChangeList(ChangeList):
             DisallowedModelAdminLookup: The address has another.
             IncorrectLookupParameters: It has what is no column, or a value that no column has.
         """
-        asked = self.get_filters_params()
-        if any("\x00" in value for values in asked.values() for value in values):
+        lookups = self.get_filters_params()
+        if any("\x00" in value for values in lookups.values() for value in values):
             raise IncorrectLookupParameters
         try:
             filters = super().get_filters(request)
@@ -89,8 +89,8 @@ class TaskChangeList(ChangeList):
             raise IncorrectLookupParameters from error
         # Its filters have taken theirs; what is left is the third of what Django returns.
         dates = {f"{self.date_hierarchy}__{each}" for each in (*_PARTS, "gte", "lt")}
-        for lookup in asked.keys() & filters[2].keys() - KEYS - dates:
-            if all(self._is_of_a_relation(lookup, value) for value in asked[lookup]):
+        for lookup in lookups.keys() & filters[2].keys() - KEYS - dates:
+            if all(self._is_of_a_relation(lookup, value) for value in lookups[lookup]):
                 continue
             if lookup.partition(LOOKUP_SEP)[0] in {field.name for field in self.opts.get_fields()}:
                 raise DisallowedModelAdminLookup(f"Filtering by {lookup!r} not allowed")
@@ -105,7 +105,7 @@ class TaskChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         try:
             super().get_results(request)
-        except (ValueError, OverflowError, DataError) as error:  # not before it is looked for
+        except (ValueError, OverflowError, DataError) as error:  # only once it is queried
             raise IncorrectLookupParameters from error
         if may_view := asking(self.model_admin, request, ["view"]):
             keys = {task.pk: may_view(task) for task in self.result_list}
@@ -115,7 +115,7 @@ class TaskChangeList(ChangeList):
             self.result_list = self.result_list.defer("metadata")  # which may be large
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Sort by the first of the columns that are asked for, as its index does.
+        """Sort by the first of the columns that are requested, as its index does.
 
         What a date narrows is sorted by date, for the same reason.
         """

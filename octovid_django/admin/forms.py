@@ -78,9 +78,9 @@ class VideoTaskForm(MetadataForm, forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        is_told = not self.is_bound or self.add_initial_prefix("metadata") in self.data
+        has_initial = not self.is_bound or self.add_initial_prefix("metadata") in self.data
         if "metadata" in self.fields:
-            self.fields["metadata"].show_hidden_initial = is_told
+            self.fields["metadata"].show_hidden_initial = has_initial
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]

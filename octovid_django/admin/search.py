@@ -1,6 +1,6 @@
 """What the search box of the list finds.
 
-Words are looked for in ids, reasons and metadata, all of them, as in Django's own search. Besides:
+Words are searched for in ids, reasons and metadata, all of them, as in Django's own search. Besides:
 
 - A number is found whole (``105`` is not in ``1051``), and in an id where digits begin.
 - ``key: value``, with quotes or without, finds the metadata that says so, at any depth.
@@ -70,7 +70,7 @@ def search(tasks: Tasks, term: str, by_words: WordSearch) -> tuple[Tasks, bool]:
     """Return the ``tasks`` that ``term`` finds, and whether some may be in it twice.
 
     Args:
-        tasks: Where to look.
+        tasks: Where to search.
         term: What a person typed.
         by_words: Django's own search.
     """
@@ -100,7 +100,7 @@ def search(tasks: Tasks, term: str, by_words: WordSearch) -> tuple[Tasks, bool]:
 
 
 def _searched(term: str) -> list[re.Match[str]]:
-    """The tokens that are looked for: the first ones, none of them in part."""
+    """The tokens that are searched for: the first ones, each as a whole."""
     first = islice(_tokens(term), MAX_TOKENS)
     return list(takewhile(lambda token: token.end() <= MAX_CHARACTERS, first))
 
