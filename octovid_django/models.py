@@ -43,7 +43,7 @@ _FORBIDDEN = [
     )
 ]
 """Characters that the database refuses in a task id: blanks and control characters of ASCII and
-Latin-1, ends of lines, and what reorders text. It cannot be asked for NUL."""
+Latin-1, ends of lines, and what reorders text. No constraint can name NUL."""
 
 APPLICATION_COLUMNS = {"task_id", "metadata", "updated_at"}
 """The columns of a task that ``save()`` writes; the workers own the others."""

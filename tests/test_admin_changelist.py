@@ -377,7 +377,7 @@ class TestLookups:
         ],
         ids=str,
     )
-    def test_value_that_no_column_has_is_told_as_django_tells_it(
+    def test_invalid_value_or_lookup_redirects_with_error_flag_as_in_django(
         self, admin_client: Client, query: dict[str, str]
     ) -> None:
         create("cgt-1")
@@ -396,7 +396,7 @@ class TestLookups:
         ],
         ids=str,
     )
-    def test_value_out_of_range_is_no_error_of_the_server(
+    def test_value_out_of_range_raises_no_server_error(
         self, admin_client: Client, query: dict[str, str]
     ) -> None:
         create("cgt-1")

@@ -205,9 +205,7 @@ class TestLongSearch:
     @pytest.mark.parametrize(
         "token", ["红色", "kunde:1", "küche:müller", '"küche": "müller"', "105", "ada"]
     )
-    def test_of_many_words_takes_a_query_that_grows_no_faster_than_they_do(
-        self, token: str
-    ) -> None:
+    def test_length_of_query_is_linear_in_number_of_tokens(self, token: str) -> None:
         site_admin = VideoTaskAdmin(VideoTask, admin.site)
         request = RequestFactory().get("/")
 
@@ -218,7 +216,7 @@ class TestLongSearch:
 
         assert length(MAX_TOKENS) < 10 * length(2)
 
-    def test_of_many_words_finds_what_has_all_of_them(
+    def test_search_of_many_words_finds_task_with_all_of_them(
         self, found: Callable[[str], list[str]]
     ) -> None:
         words = (
@@ -234,7 +232,7 @@ class TestLongSearch:
         [" nothing has this" * 500, " a:b" * 1_500, " é" * 1_500, f" {'x' * 1_000}"],
         ids=["words", "pairs", "chinese", "characters"],
     )
-    def test_beyond_the_limit_is_left_out_with_a_message(
+    def test_tokens_beyond_limit_are_ignored_with_message(
         self, admin_client: Client, rest: str
     ) -> None:
         create("right", metadata={"name": "ada"})
@@ -246,13 +244,15 @@ class TestLongSearch:
         assert "The search is too long" in page
         assert re.findall(r'field-task_id"><a[^>]*>([^<]*)<', page) == ["right"]
 
-    def test_within_the_limit_has_no_message(self, admin_client: Client) -> None:
+    def test_search_within_limit_shows_no_message(self, admin_client: Client) -> None:
         response = admin_client.get(reverse(LIST_URL), {"q": "ada " * MAX_TOKENS})
 
         assert "The search is too long" not in response.content.decode()
 
     @pytest.mark.parametrize("has_duplicates", [True, False])
-    def test_has_duplicates_where_search_of_one_word_has(self, has_duplicates: bool) -> None:
+    def test_search_may_have_duplicates_where_search_of_one_word_may(
+        self, has_duplicates: bool
+    ) -> None:
         _, may_have_duplicates = search(
             VideoTask.objects.all(),
             "ada product:370",
@@ -261,7 +261,7 @@ class TestLongSearch:
 
         assert may_have_duplicates is has_duplicates
 
-    def test_of_a_number_that_the_site_adds_is_found(self) -> None:
+    def test_exact_number_field_added_to_search_fields_is_searched(self) -> None:
         class SiteAdmin(VideoTaskAdmin):
             search_fields = ("duration__exact",)
 

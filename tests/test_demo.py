@@ -20,7 +20,7 @@ from tests.processes import ROOT, wait_for
 
 
 def processes_of_group(group: int) -> list[str]:
-    """The processes of a group that live, by their command lines."""
+    """The command lines of the running processes of a group."""
     listing = subprocess.run(
         ["ps", "-ww", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
     )
@@ -77,30 +77,32 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
-    ("how", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)],
+    ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
-def test_no_child_outlives_it_however_it_ends(demo: Demo, how: int, code: int) -> None:
+def test_no_child_process_remains_after_demo_is_stopped_or_killed(
+    demo: Demo, number: int, code: int
+) -> None:
     wait_for(demo.is_serving, 60, demo.output.read_text)
     group = demo.group()
     wait_for(lambda: any("qcluster" in args for args in processes_of_group(group)), 30, "qcluster")
 
-    demo.process.send_signal(how)
+    demo.process.send_signal(number)
 
     assert demo.process.wait(20) == code
     wait_for(lambda: not processes_of_group(group), 20, lambda: str(processes_of_group(group)))
-    if how == signal.SIGINT:
+    if number == signal.SIGINT:
         assert "Traceback" not in demo.output.read_text()
         assert "stopped" in demo.output.read_text()
 
 
-def test_signal_that_comes_while_the_database_is_locked_ends_it_all_the_same(
-    demo: Demo, tmp_path: Path
-) -> None:
+def test_sigterm_stops_demo_while_database_is_locked(demo: Demo, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "db.sqlite3", isolation_level=None)) as database:
-        ends_at = time.monotonic() + 60
-        while not demo.is_listening():  # it orders and writes as soon as it sees the same
+        deadline = time.monotonic() + 60
+        while not demo.is_listening():  # it writes as soon as it finds that out itself
             assert demo.process.poll() is None, demo.output.read_text()
-            assert time.monotonic() < ends_at
+            assert time.monotonic() < deadline
             time.sleep(0.005)
         database.execute("BEGIN IMMEDIATE")
         wait_for(lambda: "admin: http" in demo.output.read_text(), 30, demo.output.read_text)
@@ -110,7 +112,7 @@ def test_signal_that_comes_while_the_database_is_locked_ends_it_all_the_same(
         assert demo.process.wait(15) == 0, "SQLite waits for 20 s"
 
 
-def test_shows_where_the_admin_is(demo: Demo) -> None:
+def test_demo_prints_url_and_login_of_admin(demo: Demo) -> None:
     wait_for(demo.is_serving, 60, demo.output.read_text)
     wait_for(lambda: "admin: http" in demo.output.read_text(), 30, demo.output.read_text)
 
@@ -140,7 +142,7 @@ def assert_refused(result: subprocess.CompletedProcess[str]) -> None:
     assert "s3cret" not in result.stdout + result.stderr
 
 
-class TestDatabase:
+class TestDatabaseOfDemo:
     """A superuser with a known password is made in a database of the demo's own, or nowhere."""
 
     @pytest.mark.parametrize("debug", ["on", "off"])
@@ -176,7 +178,7 @@ class TestDatabase:
     def test_database_in_memory_is_refused(self) -> None:
         assert_refused(example("demo", "--once", DATABASE_URL="sqlite://:memory:"))
 
-    def test_own_database_is_taken_again(self, tmp_path: Path) -> None:
+    def test_own_database_is_used_again(self, tmp_path: Path) -> None:
         for _ in range(2):
             demo = Demo(tmp_path)
             try:
@@ -193,7 +195,7 @@ def test_demo_is_served_to_loopback_names_only(demo: Demo, tmp_path: Path) -> No
     assert requests.get(url, headers={"Host": "evil.example"}, timeout=5).status_code == 400
 
 
-class TestSecretKey:
+class TestSecretKeyOfExample:
     SHOW = (
         "shell",
         "-v",
@@ -202,7 +204,7 @@ class TestSecretKey:
         "from django.conf import settings; print(settings.SECRET_KEY)",
     )
 
-    def test_key_of_the_environment_is_taken(self) -> None:
+    def test_key_of_environment_is_used(self) -> None:
         assert example(*self.SHOW, SECRET_KEY="from outside").stdout.strip() == "from outside"
 
     def test_generated_key_is_kept_secret_and_the_same_in_each_process(self) -> None:
@@ -216,7 +218,7 @@ class TestSecretKey:
         )
         assert ignored.returncode in (0, 128)  # 128: this is no clone
 
-    def test_without_key_and_debug_the_site_does_not_start(self) -> None:
+    def test_missing_key_without_debug_prevents_start(self) -> None:
         result = example("check", SECRET_KEY="", DEBUG="off")
 
         assert result.returncode == 1

@@ -58,8 +58,8 @@ class TestBoxNames:
         ]
 
 
-class TestLinks:
-    def test_of_results_are_the_best(self) -> None:
+class TestLinkRank:
+    def test_url_of_result_ranks_before_other_urls(self) -> None:
         names = ("result_url", "video_urls", "uri", "output_url", "content_url", "download_url")
 
         ranks = [link_rank(name) for name in names]

@@ -97,11 +97,11 @@ def test_progress_signal_has_task_and_previous_values(
 def test_completion_or_unchanged_task_sends_no_progress_signal(
     sandbox: Sandbox, clock: time_machine.Coordinates, received: Received
 ) -> None:
-    completed_task = VideoTask.objects.track(sandbox.create(run_seconds=0))
+    completed = VideoTask.objects.track(sandbox.create(run_seconds=0))
     waiting = VideoTask.objects.track(sandbox.create(run_seconds=10))
 
-    refresh_tasks([completed_task, waiting])
-    refresh_tasks([completed_task, waiting])
+    refresh_tasks([completed, waiting])
+    refresh_tasks([completed, waiting])
 
     assert received == []
 

@@ -54,7 +54,7 @@ def test_response_becomes_expected_snapshot_or_error(path: Path) -> None:
     assert reported == {**UNREPORTED, "payload": case["response"].get("data"), **case["becomes"]}
 
 
-def test_every_row_of_the_contract_has_an_answer() -> None:
+def test_every_section_of_contract_has_response() -> None:
     sections = {json.loads(path.read_text())["section"] for path in RESPONSES}
 
     assert sections == {"1", "3", *(f"2.{number}" for number in range(1, 18))}
@@ -105,12 +105,12 @@ class TestErrors:
 
         assert str(raised.value) == message
 
-    def test_a_task_that_names_something_a_task_is_read_itself(self) -> None:
+    def test_task_with_nested_object_named_task_is_read_itself(self) -> None:
         reported = response("SUCCESS", task={"type": "video", "status": "running"})
 
         assert read(reported).status == TaskStatus.SUCCESS
 
-    def test_an_error_word_beside_a_task_is_no_refusal(self) -> None:
+    def test_code_beside_task_is_no_error(self) -> None:
         reported = {"code": "0", "task_id": "task_1", "status": "running"}
 
         assert read(reported).status == TaskStatus.IN_PROGRESS

@@ -98,9 +98,9 @@ def chinese(admin_client: Client) -> Callable[..., str]:
 def test_admin_page_is_wholly_translated(chinese: Callable[..., str], view: str) -> None:
     now = timezone.now()
     times = {"submitted_at": now, "started_at": now, "finished_at": now, "polled_at": now}
-    completed_task = {"completed_at": now, "delivered_at": now}
+    delivered = {"completed_at": now, "delivered_at": now}
     task = VideoTask.objects.create(task_id="cgt-1", fail_reason="too dark", **times)
-    VideoTask.objects.create(task_id="cgt-2", status="SUCCESS", **times, **completed_task)
+    VideoTask.objects.create(task_id="cgt-2", status="SUCCESS", **times, **delivered)
     VideoTask.objects.create(task_id="cgt-3", next_poll_at=now - timedelta(hours=1))
     VideoTask.objects.create(
         task_id="cgt-4", video_url="https://cdn.example/", video_url_expires_at=now

@@ -1,4 +1,4 @@
-"""Look at the tasks, in Django's admin. A site may subclass ``VideoTaskAdmin`` and extend it."""
+"""The tasks, in Django's admin. A site may subclass ``VideoTaskAdmin`` and extend it."""
 
 from octovid_django.admin.gateway import GatewayStateAdmin
 from octovid_django.admin.tasks import VideoTaskAdmin

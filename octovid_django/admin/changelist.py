@@ -130,7 +130,7 @@ class TaskChangeList(ChangeList):
     def date_links(self) -> dict[str, Any] | None:
         """Return what ``admin/date_hierarchy.html`` shows.
 
-        Django's own tag asks the database which periods there are, and that reads every row.
+        Django's own tag queries the database for the periods, and that reads every row.
         Here they are all those between the first task and the last.
         """
         if not self.date_hierarchy:

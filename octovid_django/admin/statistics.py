@@ -55,7 +55,7 @@ class StatusCount:
 
 @dataclass(frozen=True)
 class Completions:
-    """What came of the tasks that ended within a period up to now."""
+    """The outcomes of the tasks that completed within a period up to now."""
 
     title: str
     count: int
@@ -73,7 +73,7 @@ class Completions:
 
 @dataclass(frozen=True)
 class Hour:
-    """The ends of an hour, by outcome."""
+    """The completions of an hour, by outcome."""
 
     starts_at: datetime
     counts: Counter[str]
@@ -90,7 +90,7 @@ def status_counts(tasks: QuerySet[VideoTask]) -> list[StatusCount]:
 
 
 def completions(tasks: QuerySet[VideoTask]) -> list[Completions]:
-    """Return what came of ``tasks`` that ended in each of ``PERIODS``."""
+    """Return the outcomes of ``tasks`` that completed within each of ``PERIODS``."""
     starts = {name: now() - length for name, (_title, length) in PERIODS.items()}
     numbers: dict[str, Any] = {}
     for name, start in starts.items():
@@ -136,7 +136,7 @@ def _generation_times(tasks: QuerySet[VideoTask], start: datetime) -> dict[str, 
 
 
 def completions_per_hour(tasks: QuerySet[VideoTask]) -> list[Hour]:
-    """Count the ends of the last ``HOURS`` hours, this one included, by hour and outcome."""
+    """Count the completions of the last ``HOURS`` hours, this one included, by hour and outcome."""
     this_hour = now().replace(minute=0, second=0, microsecond=0)
     hours = [Hour(this_hour - timedelta(hours=ago), Counter()) for ago in reversed(range(HOURS))]
     # Quicker than to truncate each time, which SQLite does in Python and MariaDB by its tables.
