@@ -1,6 +1,6 @@
 """What the search box of the list finds.
 
-Words are searched for in ids, reasons and metadata, all of them, as in Django's own search. Besides:
+Words are searched for in ids, reasons and metadata, all of them, as in Django's own search. Also:
 
 - A number is found whole (``105`` is not in ``1051``), and in an id where digits begin.
 - ``key: value``, with quotes or without, finds the metadata that says so, at any depth.
