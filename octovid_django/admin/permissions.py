@@ -1,7 +1,7 @@
 """Which of many tasks a user may see or change, where a site decides that for each one.
 
-Django's own pages of one object ask ``has_view_permission(request, obj)`` and its likes. Whatever
-shows or changes several tasks at once asks here, for each of them. Only what is counted is of all
+Django's own pages of one object call ``has_view_permission(request, obj)`` and its likes. Whatever
+shows or changes several tasks at once is checked here, for each of them. Only what is counted is of all
 that ``get_queryset()`` gives, above the list and by a search: a site whose users must not learn
 that a task exists hides it there.
 """
@@ -32,7 +32,7 @@ _METHODS = {
     "change": ("has_change_permission",),
     "delete": ("has_delete_permission",),
 }
-"""What Django's own pages ask for a permission, and what that asks in turn."""
+"""What Django's own pages call for a permission, and what that calls in turn."""
 
 
 _DEFAULTS = {name: getattr(admin.ModelAdmin, name) for names in _METHODS.values() for name in names}
@@ -41,15 +41,15 @@ _DEFAULTS = {name: getattr(admin.ModelAdmin, name) for names in _METHODS.values(
 def asking(
     model_admin: TaskAdmin, request: HttpRequest, permissions: Collection[str]
 ) -> Callable[[VideoTask], bool] | None:
-    """Return what tells whether the user has any of ``permissions`` for a task.
+    """Return a function that says whether the user has any of ``permissions`` for a task.
 
     Args:
-        model_admin: Whose methods are asked, where a site has written its own.
+        model_admin: Whose methods are called, where a site has written its own.
         request: Of the user.
         permissions: ``"view"``, ``"change"`` or ``"delete"``; others are of no one task.
 
     Returns:
-        ``None`` where nobody needs to ask: the user has them for every task.
+        ``None`` where there is nothing to check: the user has them for every task.
     """
     of_one_task = [each for each in permissions if each in _METHODS]
     names = chain.from_iterable(_METHODS[each] for each in of_one_task)
@@ -91,7 +91,7 @@ def masking(model_admin: TaskAdmin, request: HttpRequest) -> Callable[[VideoTask
 def guarded(get_actions: GetActions) -> GetActions:
     """Return ``get_actions`` whose actions get only tasks for which the user has the permission.
 
-    Whichever way a request leads to an action, each task is asked right before it is run: for the
+    Whichever way a request leads to an action, each task is checked right before it is run: for the
     permission to view it, and for any that the action itself needs.
     """
 
