@@ -1,9 +1,9 @@
 """Which of many tasks a user may see or change, where a site decides that for each one.
 
 Django's own pages of one object call ``has_view_permission(request, obj)`` and its likes. Whatever
-shows or changes several tasks at once is checked here, for each of them. Only what is counted is of all
-that ``get_queryset()`` gives, above the list and by a search: a site whose users must not learn
-that a task exists hides it there.
+shows or changes several tasks at once checks here, for each of them. Only what is counted is of
+all that ``get_queryset()`` gives, above the list and by a search: a site whose users must not
+learn that a task exists hides it there.
 """
 
 from __future__ import annotations
