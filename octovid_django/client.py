@@ -38,6 +38,17 @@ def query_task(task_id: str) -> TaskSnapshot:
         OctovidTransientError: A retry may succeed: no response within ``TIMEOUT`` seconds, 5xx,
             a redirect.
     """
+    try:
+        return _query(task_id)
+    except OctovidBaseURLError as error:
+        if path_segment(task_id) == task_id:
+            raise
+        # A router that decodes the path takes an id with a "/" for another page.
+        failure = OctovidBaseURLError(str(error), suspicion=error.suspicion or "path")
+    raise failure
+
+
+def _query(task_id: str) -> TaskSnapshot:
     with response_to(_url(task_id)) as response:
         status, headers, body = response.status_code, response.headers, read_body(response)
     if not 200 <= status < 300:

@@ -18,6 +18,8 @@ MAX_LINK = 8_192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TRANSLATED = [IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")]
 """Where the last four bytes are an address of IPv4 (NAT64)."""
+_EMPTY_NUMBER = re.compile(r"(?<![^.])0x(?![^.])", re.IGNORECASE)
+"""A part of an address that browsers read as 0."""
 _CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content/?$")
 
 
@@ -33,7 +35,7 @@ def read_link(value: Json, base_url: str) -> str | None:
     """
     if not isinstance(value, str) or not 0 < len(value) <= MAX_LINK:
         return None
-    if not value.isprintable() or " " in value:
+    if not value.isprintable() or " " in value or "\\" in value:  # browsers read "\" as "/"
         return None
     try:
         if value.startswith("/") and not value.startswith("//"):
@@ -150,6 +152,7 @@ def _is_internal(host: str) -> bool:
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     """The address that ``host`` is, also where it is written as browsers accept it (``127.1``)."""
+    host = _EMPTY_NUMBER.sub("0", host)
     try:
         address = ip_address(host) if ":" in host else ip_address(socket.inet_aton(host))
     except (OSError, ValueError):

@@ -9,11 +9,10 @@ number of times.
 
 from __future__ import annotations
 
-import html
 import re
 import traceback
 from base64 import b64encode
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from html.entities import html5
@@ -162,15 +161,19 @@ def _keys() -> Iterator[str]:
             yield value.strip()
 
 
+_ENTITIES: dict[str, list[str]] = defaultdict(list)
+"""By a character, its names in HTML."""
+for _name, _character in html5.items():
+    _ENTITIES[_character].append(_name)
 _PERCENT, _AMPERSAND = r"(?:%|\\{1,4}u0025)", r"(?:&|\\{1,4}u0026)"
 """Also as JSON may escape them within a text that is quoted already."""
 
 
 @lru_cache(maxsize=32)
 def _spellings(key: str) -> re.Pattern[str]:
-    """What matches ``key`` in any case, quoted for URLs, HTML, JSON or Python, and in base64."""
+    """What matches ``key`` in any case, quoted for URLs, HTML, JSON, scripts, mail, or base64."""
     spelled = "".join(f"(?:{'|'.join(_spellings_of_char(char))})" for char in key)
-    first = re.escape("".join({*"%&\\", key[0].lower(), key[0].upper()}))
+    first = re.escape("".join({*"%&=\\", key[0].lower(), key[0].upper()}))
     encoded = {text for text in _in_base64(key) if len(text) >= SHORTEST_KEY}
     in_base64 = "|".join(
         "".join(c if c.isalnum() else f"(?:{'|'.join(_spellings_of_char(c))})" for c in text)
@@ -186,14 +189,15 @@ def _spellings_of_char(char: str) -> list[str]:
         hexadecimal = "".join(
             f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{number:02x}"
         )
-        named = html.escape(each)
+        names = "|".join(_ENTITIES.get(each, ()))
         found += [
             re.escape(each),
-            f"{_PERCENT}(?:25)*{hexadecimal}",
-            f"{_AMPERSAND}#0*{number};",
-            f"{_AMPERSAND}#[xX]0*{hexadecimal};",
-            rf"\\{{1,4}}(?:u00|x){hexadecimal}",
-            *([f"{_AMPERSAND}{named[1:]}"] if named != each else []),
+            f"{_PERCENT}(?:25)*(?:u00)?{hexadecimal}",
+            f"{_AMPERSAND}#0*{number}(?:;|(?![0-9]))",
+            f"{_AMPERSAND}#[xX]0*{hexadecimal}(?:;|(?![0-9a-fA-F]))",
+            rf"\\{{1,4}}(?:u00{hexadecimal}|x{hexadecimal}|u\{{0*{hexadecimal}\}}|{number:03o})",
+            f"={hexadecimal}",
+            *([f"{_AMPERSAND}(?:{names})"] if names else []),
             *([rf"\\{{1,4}}{re.escape(each)}"] if each in "\"'\\/" else []),
         ]
     return found

@@ -60,9 +60,10 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> OctovidErr
     reason = f"{status} {_phrase(status)}{_explanation(value, headers, body)}"
     message = f"the gateway responded with {reason}"
     if status in (401, 402, 403) or is_challenge(status, headers, body):
-        may_be_of_task = status == 403 and not is_challenge(status, headers, body)
+        # A proxy may refuse one task for what its id holds, also by a page.
+        may_be_of_task = status not in (401, 402)
         return OctovidAuthenticationError(
-            f"{message}. {_advice(value)}", suspicion="403" if may_be_of_task else ""
+            f"{message}. {_advice(value)}", suspicion=str(status) if may_be_of_task else ""
         )
     if status == 404:
         return _not_found(fields, message)

@@ -629,6 +629,12 @@ class TestPermissions:
 
 
 class TestGatewayStateAdmin:
+    @pytest.mark.parametrize("lookup", ["fingerprint__startswith", "pause_reason__regex"])
+    def test_list_takes_no_lookup(self, admin_client: Client, lookup: str) -> None:
+        url = reverse("admin:octovid_django_gatewaystate_changelist")
+
+        assert admin_client.get(url, {lookup: "a"}).status_code == 400
+
     def test_pause_reason_is_shown_escaped(self, admin_client: Client) -> None:
         GatewayState.objects.create(paused_until=NOW, pause_reason=HOSTILE)
 

@@ -146,6 +146,7 @@ def test_read_task_link_leaves_other_link_unchanged(link: str) -> None:
     "link",
     [
         *("http://localhost:3000/v1/videos/u/content", "http://127.0.0.1/v.mp4", "http://0/v.mp4"),
+        *("http://127.0.0.1\\.cdn.example/v.mp4", "https://cdn.example\\v.mp4"),
         *("http://localhost./v.mp4", "http://[::]/v.mp4", "http://127.1/v.mp4", "https://[::1", 7),
     ],
 )
@@ -164,6 +165,7 @@ SPELLINGS = [
         "local%C2%ADhost",
     ),
     *("local\ufe0fhost", "a。localhost", "0x7f.1", "017700000001", "[::1%25lo]", "[::ffff:7f00:1]"),
+    *("127.0x.0x.1", "0x", "0X.0.0.0"),
     *("[64:ff9b::7f00:1]", "[64:ff9b::127.0.0.1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]"),
 ]
 

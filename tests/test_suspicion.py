@@ -35,6 +35,12 @@ POISONS = {
     "404": NO_SUCH,
     "404_html": responds(404, "<html>", Content_Type="text/html"),
 }
+PATH_ERRORS = {
+    "403_html": responds(403, "<html>", Content_Type="text/html"),
+    "404_invalid_url": responds(404, {"error": {"message": "Invalid URL (GET /v1/a/b)"}}),
+    "200_html": responds(200, "<!doctype html>", Content_Type="text/html"),
+}
+"""What meets an id with a "/", where a proxy or a router reads it as a part of the path."""
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +122,30 @@ class TestHealthyTasks:
         polls = sum(task_id.startswith("good") for task_id in gateway.polled)
         assert polls >= 0.95 * 300 * 6
         assert gateway_state().pause_count == 0
+
+    @pytest.mark.parametrize("bad", [1, 40])
+    @pytest.mark.parametrize("path_error", PATH_ERRORS)
+    def test_ids_with_slash_that_router_or_proxy_refuses_pause_account_once_at_most(
+        self,
+        gateway: Gateway,
+        track: Track,
+        clock: time_machine.Coordinates,
+        path_error: str,
+        bad: int,
+    ) -> None:
+        for number in range(60):
+            track(f"good-{number}")
+        refresh_due()
+        for number in range(bad):
+            task = VideoTask.objects.track(f"bad-{number}/../admin")
+            gateway.behaviours[task.task_id] = PATH_ERRORS[path_error]
+
+        simulate(clock, 600)
+
+        polls = sum(task_id.startswith("good") for task_id in gateway.polled)
+        assert polls >= 0.9 * 60 * 600 / 15
+        assert gateway_state().pause_count == 0
+        assert not VideoTask.objects.filter(task_id__contains="/", poll_count__lt=3).exists()
 
     def test_one_task_with_401_backs_off_and_pauses_ever_less(
         self, gateway: Gateway, track: Track, clock: time_machine.Coordinates

@@ -140,9 +140,8 @@ class TestBacklog:
         sandbox: Sandbox,
         configure: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
-        short_window: None,
     ) -> None:
-        configure(BATCH_SIZE=2)
+        configure(BATCH_SIZE=2, POLL_INTERVAL=90)  # nothing falls due again within the window
         monkeypatch.setattr(Conf, "WORKERS", 3)
         for _ in range(9):
             VideoTask.objects.track(sandbox.create(run_seconds=600))

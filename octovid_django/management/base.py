@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from octovid_django.exceptions import OctovidError
@@ -31,6 +31,12 @@ class OctovidCommand(BaseCommand):
     """A command whose errors are one line each, those of the settings included."""
 
     requires_system_checks = ()  # their report of wrong settings has many lines
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(*args, **kwargs)
+        report = parser.error
+        parser.error = lambda message: report(printable(message))  # type: ignore[method-assign]
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         options["stdout"] = _Lines(options.get("stdout") or sys.stdout)
