@@ -717,3 +717,11 @@ class TestHostileTextsInTerminal:
 
         assert (raised.value.__cause__, raised.value.__context__) == (None, None)
         assert "5ec4e7" not in str(raised.value)
+
+
+def test_unknown_argument_is_reported_without_control_characters() -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command("octovid_track", "cgt-1", "--\x1b]0;owned\x07")
+
+    assert str(raised.value).isprintable()
+    assert "owned" in str(raised.value)
