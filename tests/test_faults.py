@@ -54,7 +54,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
 IDS = ("t0", "t1", "t2", "t3")
 
 
-OF_THE_ACCOUNT_IF_REPEATED = {"403", "404", "404_html"}
+OF_THE_ACCOUNT_IF_REPEATED = {"403", "403_html", "404", "404_html", "challenge"}
 
 
 def new_api_error(message: str = ECHO) -> dict[str, Any]:
@@ -92,6 +92,7 @@ TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
     "not_http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "no response from the gateway"),
     "html_without_content_type": (responds(200, HTML), "the gateway's response is not JSON"),
     "403": (responds(403, new_api_error()), "responded with 403 Forbidden: no"),
+    "403_html": (responds(403, HTML, Content_Type="text/html"), "responded with 403 Forbidden."),
     "404": (responds(404, new_api_error()), "responded with 404 Not Found: no"),
     "404_html": (responds(404, HTML, Content_Type="text/html"), "responded with 404 Not Found."),
     "404_of_the_task": (
@@ -135,6 +136,10 @@ TASK_ERRORS: dict[str, tuple[Behaviour, str]] = {
         )
         for status in (502, 503, 504, *range(520, 525))
     },
+    "challenge": (
+        responds(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
+        "page of the proxy",
+    ),
     "unknown_http_status": (responds(999, HTML), "responded with 999 "),
     "redirect": (
         responds(302, Location=f"https://{KEY}.example/?key={KEY}"),
@@ -147,16 +152,6 @@ ACCOUNT_ERRORS: dict[str, tuple[Behaviour, str, int]] = {
     "401": (responds(401, new_api_error()), "responded with 401 Unauthorized: no", 15),
     "402": (responds(402, new_api_error()), "responded with 402 Payment Required: no", 15),
     "page": (responds(200, HTML, Content_Type="text/html"), "responded with 200 and a page", 15),
-    "challenge": (
-        responds(503, HTML, Content_Type="text/html", cf_mitigated="challenge"),
-        "page of the proxy",
-        15,
-    ),
-    "403_html": (
-        responds(403, HTML, Content_Type="text/html"),
-        "responded with 403 Forbidden.",
-        15,
-    ),
     "404": (
         responds(404, new_api_error("Invalid URL")),
         "responded with 404 Not Found: Invalid URL",
