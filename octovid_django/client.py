@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from octovid_django.body import read_body
 from octovid_django.conf import octovid_settings
-from octovid_django.exceptions import OctovidBaseURLError, OctovidResponseError
+from octovid_django.exceptions import (
+    OctovidAccountError,
+    OctovidBaseURLError,
+    OctovidResponseError,
+    OctovidTaskError,
+)
 from octovid_django.links import path_segment
 from octovid_django.pages import is_page
 from octovid_django.response_errors import decode, error_of
@@ -15,6 +21,9 @@ from octovid_django.snapshot import TaskSnapshot
 from octovid_django.transport import response_to, sealed
 
 QUERY_PATH = "/v1/video/generations/"
+
+_PLAIN_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.:~@=+,-]+")
+"""An id in which nothing between here and the gateway sees anything but a segment of a path."""
 
 
 @sealed
@@ -40,11 +49,13 @@ def query_task(task_id: str) -> TaskSnapshot:
     """
     try:
         return _query(task_id)
-    except OctovidBaseURLError as error:
-        if path_segment(task_id) == task_id:
+    except OctovidAccountError as error:
+        may_be_of_path = isinstance(error, OctovidBaseURLError) or bool(error.suspicion)
+        if _PLAIN_ID.fullmatch(task_id) or not may_be_of_path:
             raise
-        # A router that decodes the path takes an id with a "/" for another page.
-        failure = OctovidBaseURLError(str(error), suspicion=error.suspicion or "path")
+        # A router that decodes the path takes an id with a "/" for another page, and a proxy may
+        # refuse what an id holds: that says nothing about other tasks.
+        failure = OctovidTaskError(str(error))
     raise failure
 
 

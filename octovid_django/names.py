@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 
+from octovid_django.redaction import without_keys
 from octovid_django.values import Json
 
 _MAX_NAME = 100
@@ -44,13 +45,13 @@ def fields_of(value: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def opened(value: Json) -> Json:
-    """Return the JSON object that a string holds; any other value unchanged."""
+    """Return the JSON object that a string holds, without keys; any other value unchanged."""
     if not isinstance(value, str) or not value.startswith("{") or len(value) > _MAX_TEXT:
         return value
     if sum(map(value.count, "[{,")) > _MAX_PARTS:
         return value
     try:
-        return json.loads(value)
+        return without_keys(json.loads(value))
     except (ValueError, RecursionError):
         return value
 

@@ -13,7 +13,7 @@ import re
 import traceback
 from base64 import b64encode
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from html.entities import html5
 from typing import Any
@@ -56,10 +56,7 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
         escaped secret was found, the other escapes are undone too.
     """
     parts = _parts_of_links(tuple(links))
-    as_it_stands = _redacted(_beginning(text, _MAX_TEXT), parts)
-    unescaped = _unescaped(as_it_stands)
-    redacted = _redacted(unescaped, parts)
-    return as_it_stands if redacted == unescaped else redacted
+    return _also_unescaped(_beginning(text, _MAX_TEXT), lambda each: _redacted(each, parts))
 
 
 def redact_keys(text: str) -> str:
@@ -67,6 +64,45 @@ def redact_keys(text: str) -> str:
     for key in _keys():
         text = _spellings(key).sub("***", text)
     return text
+
+
+def without_keys(value: _Json) -> _Json:
+    """Return a JSON value with ``***`` in place of every key of ``OCTOVID`` in its strings and
+    names, in any spelling, and escaped too.
+
+    Decoding undoes escapes, so what is decoded may hold a key that its text did not show.
+    """
+    text = "\n".join(_strings(value))
+    return value if _also_unescaped(text, redact_keys) == text else _without_keys(value)
+
+
+def _without_keys(value: _Json) -> _Json:
+    if isinstance(value, str):
+        return _also_unescaped(value, redact_keys)
+    if isinstance(value, dict):
+        return {_without_keys(name): _without_keys(item) for name, item in value.items()}
+    return [_without_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def _strings(value: _Json) -> Iterator[str]:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            pending += item.keys()
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+
+
+def _also_unescaped(text: str, redacted: Callable[[str], str]) -> str:
+    """``text`` as ``redacted`` returns it, without its escapes where only that shows a secret."""
+    as_it_stands = redacted(text)
+    unescaped = _unescaped(as_it_stands)
+    without_escapes = redacted(unescaped)
+    return as_it_stands if without_escapes == unescaped else without_escapes
 
 
 def one_line(text: str, links: Iterable[str] = ()) -> str:

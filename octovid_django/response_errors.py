@@ -23,7 +23,7 @@ from octovid_django.exceptions import (
 )
 from octovid_django.pages import is_challenge, page_text
 from octovid_django.reasons import error_text, is_of_gateway
-from octovid_django.redaction import redact_keys
+from octovid_django.redaction import redact_keys, without_keys
 from octovid_django.shape import denies_task, is_wrong_path, names_task
 
 _MAX_REASON = 300
@@ -36,8 +36,8 @@ def decode(body: bytes) -> Any:
         OctovidResponseError: The body is not JSON.
     """
     try:
-        # Before it is decoded: a gateway that repeats the key must not get it stored.
-        return json.loads(redact_keys(body.decode("utf-8-sig")))
+        # A gateway that repeats the key must not get it stored.
+        return without_keys(json.loads(body.decode("utf-8-sig")))
     except (ValueError, RecursionError):
         raise OctovidResponseError("the gateway's response is not JSON") from None
 

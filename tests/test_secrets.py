@@ -6,16 +6,21 @@ say in ``test_checks``, and that no redirect is followed in ``test_client`` and 
 
 from __future__ import annotations
 
+import html
 import http.client
+import json
 import logging
+import re
 import shutil
 import ssl
 import subprocess
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import django
 import pytest
@@ -57,6 +62,22 @@ SIGNED = f"https://cdn.example/v.mp4?X-Tos-Signature={SIGNATURE}"
 ECHO = f"Bearer {KEY} may not see {SIGNED}"
 ESCAPED_KEY = "".join(f"\\u{ord(char):04x}" for char in KEY)
 """As JSON may write it: no search for the key finds it."""
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+DECODED_KEYS = {
+    "json": escaped(KEY),
+    "url": escaped("".join(f"%{ord(char):02x}" for char in KEY)),
+    "url_digits": "".join(f"%{escaped(f'{ord(char):02x}')}" for char in KEY),
+    "base64": escaped(b64encode(KEY.encode()).decode()),
+    "html": escaped("".join(f"&#{ord(char)};" for char in KEY)),
+    "html_twice": escaped("".join(f"&amp;#{ord(char)};" for char in KEY)),
+    "url_twice": escaped("".join(f"%25{ord(char):02x}" for char in KEY)),
+}
+"""As JSON may write it: only what is decoded shows the key, or another spelling of it."""
 
 MISTAKES = {"line_break": {"API_KEY": f"{KEY}\n"}, "list": {"API_KEY": [KEY]}, "no_dict": KEY}
 
@@ -442,6 +463,33 @@ class TestStoredAndShown:
         assert KEY not in str([rows, take_messages(), list(Schedule.objects.values())])
         statuses = set(VideoTask.objects.values_list("status", flat=True))
         assert statuses == {"NOT_START", "SUCCESS", "FAILURE", "IN_PROGRESS"}
+
+    @pytest.mark.parametrize("spelling", DECODED_KEYS)
+    @pytest.mark.parametrize("is_in_string", [False, True], ids=["object", "json_in_string"])
+    def test_row_holds_no_key_that_only_decoding_shows(
+        self, gateway: Gateway, spelling: str, is_in_string: bool
+    ) -> None:
+        link = f"https://evil.example/{DECODED_KEYS[spelling]}/v.mp4"
+        inner = f'{{"content": {{"video_url": "{link}"}}, "{DECODED_KEYS[spelling]}": 1}}'
+        if is_in_string:  # whose own backslashes are escaped as any other character may be
+            inner = '"' + inner.replace("\\", "\\u005c").replace('"', '\\"') + '"'
+        gateway.default = responds(
+            200,
+            '{"code": "success", "data": {"task_id": "t", "status": "SUCCESS", "data": '
+            + inner
+            + "}}",
+        )
+        VideoTask.objects.all().delete()
+        VideoTask.objects.track("t")
+        refresh_due()
+
+        task = VideoTask.objects.get()
+        text = json.dumps([task.video_url, task.payload])
+        assert task.status == "SUCCESS"
+        for _ in range(5):
+            assert KEY.lower() not in text.lower()
+            assert b64encode(KEY.encode()).decode()[:-2] not in text
+            text = html.unescape(unquote(re.sub(r"\\+u(....)", lambda u: chr(int(u[1], 16)), text)))
 
     def test_admin_pages_hold_no_key(self, admin_client: Client) -> None:
         refresh_due()
