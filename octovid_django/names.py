@@ -28,11 +28,13 @@ _LINK_WORDS = ("result", "video", "", "output", "content", "download")
 LINK_RANKS = len(_LINK_WORDS)
 
 
-@lru_cache(maxsize=1024)
 def snake_case(name: str) -> str:
     """Return ``videoUrls`` and ``video-urls`` as ``video_urls``."""
-    if len(name) > _MAX_NAME:
-        return name
+    return name if len(name) > _MAX_NAME else _snake_case(name)
+
+
+@lru_cache(maxsize=1024)
+def _snake_case(name: str) -> str:
     return re.sub("[ -]", "_", re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()
 
 
@@ -61,13 +63,13 @@ def box_names(fields: Mapping[str, Json]) -> list[str]:
 
     A box may hold what was generated for a task: an object, a list of objects, or the link.
     """
-    ranks = {name: _rank(_words(name), _BOX_WORDS) for name in fields}
+    ranks = {name: _rank(_words(name[:_MAX_NAME]), _BOX_WORDS) for name in fields}
     return sorted((name for name in fields if ranks[name] >= 0), key=lambda name: ranks[name])
 
 
 def link_rank(name: str) -> int:
     """Return the rank of a link by its name, 0 for the best; -1 where it is not one to a video."""
-    *words, last = _words(name)
+    *words, last = _words(name[:_MAX_NAME])
     return _rank(tuple(words) or ("",), _LINK_WORDS) if last in ("url", "uri") else -1
 
 
@@ -79,4 +81,4 @@ def _rank(words: tuple[str, ...], known: tuple[str, ...]) -> int:
 @lru_cache(maxsize=1024)
 def _words(name: str) -> tuple[str, ...]:
     """The words of a name in snake case, in the singular."""
-    return tuple(word.removesuffix("s") for word in name[:_MAX_NAME].split("_"))
+    return tuple(word.removesuffix("s") for word in name.split("_"))

@@ -14,8 +14,9 @@ import traceback
 from base64 import b64encode
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html.entities import html5
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -31,11 +32,13 @@ _MAX_TEXT = 256 * 1024
 _MAX_READ = 16 * MAX_LINE
 """The most characters that are read for one line: the rest would be cut off anyway."""
 _MAX_SECRET = 300
-"""The most characters of a key."""
+"""The most characters of a secret that is no key."""
 _MAX_TRACEBACK_LINES = 100
 _SHORTEST_PART = 6
 _MAX_PARTS = 64
 """The most parts of one link, and links in one JSON value, that are searched for."""
+_MAX_LINK = 8_192
+"""The most characters of a link; no longer one is stored."""
 _MAX_VALUES = 10_000
 """The most values of JSON that are searched for links."""
 
@@ -55,8 +58,29 @@ def redact(text: str, links: Iterable[str] = ()) -> str:
         of parameters that are known to be secret, long random tokens, and ``links``. Where only an
         escaped secret was found, the other escapes are undone too.
     """
-    parts = _parts_of_links(tuple(links))
-    return _also_unescaped(_beginning(text, _MAX_TEXT), lambda each: _redacted(each, parts))
+    return Redaction(links).redact(text)
+
+
+class Redaction:
+    """Redacts several texts about the same links.
+
+    Args:
+        links: As of ``redact``.
+    """
+
+    def __init__(self, links: Iterable[str] = ()) -> None:
+        self._links = links
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[str, str], ...]:
+        return _parts_of_links(self._links)
+
+    def redact(self, text: str) -> str:
+        """Do as the function ``redact``."""
+        return _also_unescaped(_beginning(text, _MAX_TEXT), self._redacted) if text else ""
+
+    def _redacted(self, text: str) -> str:
+        return _redacted(text, self._parts)
 
 
 def redact_keys(text: str) -> str:
@@ -164,7 +188,7 @@ def links_in(value: _Json) -> list[str]:
             pending += item.values()
         elif isinstance(item, list):
             pending += item
-        elif isinstance(item, str) and _LINK.fullmatch(item):
+        elif isinstance(item, str) and len(item) <= _MAX_LINK and _LINK.fullmatch(item):
             found.append(item.strip())
     return found
 
@@ -174,7 +198,8 @@ def _beginning(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     last_word = _WORD.search(text[:length][::-1])
-    return text[: length - min(len(last_word[0]) if last_word else 0, _MAX_SECRET)]
+    longest = max(_MAX_SECRET, *map(len, _keys()), 0)
+    return text[: length - min(len(last_word[0]) if last_word else 0, longest)]
 
 
 # Keys.
@@ -253,10 +278,13 @@ def _in_base64(key: str) -> Iterator[str]:
 
 _ESCAPE = re.compile(
     r"(?P<quoted>(?:%[0-9A-Fa-f]{2})+)"
-    r"|\\{1,4}(?:u(?P<u>[0-9A-Fa-f]{4})|x(?P<x>[0-9A-Fa-f]{2})|(?P<plain>[\"'/]))"
-    r"|&#0{0,9}(?P<decimal>\d{1,7});|&#[xX]0{0,9}(?P<hexadecimal>[0-9A-Fa-f]{1,6});"
+    r"|%u(?P<percent_u>[0-9A-Fa-f]{4})|=(?P<mail>3[DFdf]|2[36Ff])"
+    r"|\\{1,4}(?:u(?P<u>[0-9A-Fa-f]{4})|x(?P<x>[0-9A-Fa-f]{2})|(?P<octal>[0-3][0-7]{2})"
+    r"|u\{0{0,9}(?P<braced>[0-9A-Fa-f]{1,6})\}|U00(?P<long>[0-9A-Fa-f]{6})|(?P<plain>[\"'/]))"
+    r"|&#0{0,9}(?P<decimal>\d{1,7});?|&#[xX]0{0,9}(?P<hexadecimal>[0-9A-Fa-f]{1,6});?"
     r"|&(?P<name>[A-Za-z]{2,12};)"
 )
+_PERCENT_AGAIN = re.compile("%(?:25)+(?=[0-9A-Fa-fu])")
 _MAX_ESCAPED = 3
 """How many times a text may be escaped: a quoted link in JSON in a message is so twice."""
 _FULL_WIDTH = {char: char - 0xFEE0 for char in range(0xFF01, 0xFF5F)}
@@ -267,6 +295,7 @@ def _unescaped(text: str) -> str:
     characters."""
     text = text.translate(_FULL_WIDTH)
     for _ in range(_MAX_ESCAPED):
+        text = _PERCENT_AGAIN.sub("%", text)
         text, count = _ESCAPE.subn(_unescaped_char, text)
         if not count:
             break
@@ -284,7 +313,7 @@ def _unescaped_char(match: re.Match[str]) -> str:
         return value
     if kind == "name":
         return html5.get(value, match[0])
-    number = int(value, 10 if kind == "decimal" else 16)
+    number = int(value, {"decimal": 10, "octal": 8}.get(kind, 16))
     return chr(number) if number < 0x110000 else match[0]
 
 
@@ -308,6 +337,8 @@ _LABELLED = re.compile(  # sig: "…", ('sig', '…'), 'sig': ['…']
 _BEARER = re.compile(r"(?i)\b(bearer[\s:+]{1,3})(?=\S{0,64}[\d_/=+-])[\w.~+/=-]{6,}")
 _BREAK = re.compile(r"(\s+|[\"'](?=[\])},:.;{\[(\\]*(?:[\"'\s]|$)))")
 """White space, and a closing quote: any other quote is part of a word."""
+_WRAPPED = re.compile(r"([?&])[ \t]{0,9}\r?\n[ \t]{0,9}(?=[\w.-]{1,64}=)")
+"""A query that a mail or a log has broken into lines."""
 _WORD = re.compile(r"\S+")
 _CLOSING = "\"'<>()[]{},.;:!?…。\\"
 _USER_INFO = re.compile(r"((?:\\?/){2})[^/\\]+@|^[^/@:]{1,64}:[^/]*@(?=[^/@]*/)")
@@ -333,9 +364,18 @@ def _redacted(text: str, parts: Iterable[tuple[str, str]]) -> str:
     for part, instead in parts:
         text = text.replace(part, instead)
     text = redact_keys(text)
-    text = _BEARER.sub(r"\1…", _LABELLED.sub(r"\1…", text))
+    text = _BEARER.sub(r"\1…", _LABELLED.sub(r"\1…", _WRAPPED.sub(r"\1", text)))
     words = _BREAK.split(text)
-    words[::2] = map(_without_query, words[::2])
+    is_behind_query = False
+    for at in range(0, len(words), 2):
+        word = words[at]
+        if is_behind_query and words[at - 1].isspace():
+            is_behind_query = False
+        if is_behind_query and _MARK.search(word):
+            words[at] = "…"  # the quote before it was part of the query
+        else:
+            words[at] = _without_query(word)
+            is_behind_query = is_behind_query or words[at] != word
     return _TOKEN.sub(_shortened, "".join(words))
 
 
@@ -402,11 +442,10 @@ _ORDINARY = re.compile(
 """A word or a number, such as ``failed``, ``720p``, ``1280x720``, ``h264``."""
 
 
-@lru_cache(maxsize=64)
-def _parts_of_links(links: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _parts_of_links(links: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """The parts of ``links`` to remove, the longest first, and what replaces each."""
     parts: dict[str, str] = {}
-    for link in filter(None, links[:_MAX_PARTS]):
+    for link in filter(None, islice(links, _MAX_PARTS)):
         found = _ORIGIN.match(link)
         for spelling in {link, _unescaped(link)}:
             parts |= dict.fromkeys(_parts(spelling), "…")
@@ -430,6 +469,7 @@ def _parts(link: str) -> set[str]:
         is_secret = bool(is_pair) and _NAME.fullmatch(name) is not None
         if is_secret or not _is_ordinary(value):
             pieces |= {field, value, value.replace("+", " "), value.rstrip("=")}
+    pieces |= {each for each in path.split("/")[:_MAX_PARTS] if not _is_ordinary(each)}
     return {piece for piece in pieces if len(piece) >= _SHORTEST_PART}
 
 

@@ -24,7 +24,7 @@ from octovid_django.exceptions import (
 from octovid_django.links import is_content_url, link_expiry, read_task_link
 from octovid_django.names import LINK_RANKS, box_names, fields_of, link_rank, opened
 from octovid_django.reasons import error_text, fail_reason
-from octovid_django.redaction import links_in, one_line, redact
+from octovid_django.redaction import Redaction, links_in, one_line
 from octovid_django.statuses import status_of_word
 from octovid_django.values import (
     MAX_BIG_INTEGER,
@@ -132,10 +132,10 @@ class TaskSnapshot:
             expires_at = link_expiry(video_url) or _moment(layers, "expires_at")
             if expires_at is None and finished_at:
                 expires_at = later(finished_at, link_lifetime)
-        links = [video_url, *links_in(response)]
+        redaction = Redaction([video_url, *links_in(response)])
 
         def clean(text: str | None, limit: int = MAX_WORD) -> str:
-            return redact(text or "", links)[:limit]
+            return redaction.redact(text or "")[:limit]
 
         return cls(
             task_id=own_id,

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -256,6 +257,66 @@ def test_links_in_payload_are_found() -> None:
     payload = {"content": {"video_url": LINK}, "frames": ["/f/1.png"], "n": 3, "text": "no link"}
 
     assert sorted(links_in(payload)) == ["/f/1.png", LINK]
+
+
+def test_link_too_long_to_be_stored_is_not_searched_for() -> None:
+    assert links_in({"url": "https://cdn.example/" + "x" * 8_192}) == []
+
+
+def test_redacting_keeps_nothing_of_texts_and_links_in_memory() -> None:
+    redact("what is compiled once")
+    tracemalloc.start()
+    for number in range(200):
+        link = f"https://cdn.example/{number}/v.mp4?" + "&".join(
+            f"a{n}=x{n}" * 9 for n in range(99)
+        )
+        redact(f"cannot fetch {link}", [link])
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept < 3_000_000
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("?n=''&ticket=SECRET", "?f='a']'&ticket=SECRET", "?a=','&ticket=SECRET"),
+        *(
+            "%u003fticket%u003dSECRET",
+            r"\u{3f}ticket\u{3d}SECRET",
+            r"\U0000003fticket\U0000003dSECRET",
+        ),
+        *(r"\077ticket\075SECRET", "=3Fticket=3DSECRET", "&#63ticket&#61SECRET"),
+        *("%252525253Fticket%252525253DSECRET", "?\nticket=SECRET", "?a=1&\r\n  ticket=SECRET"),
+        "?a=1&%u0073ig%u006eature=SECRET",
+    ],
+)
+def test_query_of_link_is_redacted_however_it_is_spelled(query: str) -> None:
+    redacted = redact(f"cannot fetch https://cdn.example/v.mp4{query} of today")
+
+    assert "SECRET" not in redacted
+    assert redacted.startswith("cannot fetch https://cdn.example/v.mp4")
+    assert redacted.endswith(" of today")
+
+
+def test_text_behind_link_in_compact_json_stays() -> None:
+    text = '{"url":"https://cdn.example/v.mp4?sig=1","message":"no quota left"}'
+
+    assert '"message":"no quota left"}' in redact(text)
+
+
+def test_segment_of_path_of_known_link_is_redacted() -> None:
+    assert "Kd8sPq2vL4" not in redact(
+        "refused Kd8sPq2vL4", ["https://cdn.example/Kd8sPq2vL4/v.mp4"]
+    )
+
+
+def test_key_of_any_length_is_truncated_nowhere(configure: Callable[..., None]) -> None:
+    key = "k0" * 250
+    configure(API_KEY=key)
+
+    assert "k0k0" not in one_line(" x" * 3_900 + " " + key)
 
 
 def test_links_in_payload_are_bounded() -> None:
