@@ -6,9 +6,8 @@ import re
 import socket
 from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
-from encodings.idna import nameprep
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from unicodedata import normalize
+from unicodedata import category, normalize
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from octovid_django.values import MAX_INTEGER, Json, later, read_moment, read_number
@@ -20,6 +19,12 @@ _TRANSLATED = [IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")]
 """Where the last four bytes are an address of IPv4 (NAT64)."""
 _EMPTY_NUMBER = re.compile(r"(?<![^.])0x(?![^.])", re.IGNORECASE)
 """A part of an address that browsers read as 0."""
+_IGNORED = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u1806\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-"
+    "\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+"""What IDNA leaves out of a name: Unicode's “default ignorable” characters, and IDNA 2003's."""
 _CONTENT_PATH = re.compile(r"/v1/videos/([^/]+)/content/?$")
 
 
@@ -52,7 +57,7 @@ def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str
 
     A link to the content of this very task is moved under ``base_url`` if its host is the gateway's
     or an internal one (docs/gateway.md, section 2.17). Any other loopback link is none, unless the
-    gateway is on loopback too.
+    gateway is on loopback too. So is any link whose host is no name that can be understood.
 
     Args:
         value: From a response.
@@ -66,7 +71,9 @@ def read_task_link(value: Json, base_url: str, task_ids: Collection[str]) -> str
     if url is None:
         return None
     parts = urlsplit(url)
-    host, gateway = _host(url), _host(base_url)
+    host, gateway = _host(url), _host(base_url) or ""
+    if host is None:
+        return None
     content = _CONTENT_PATH.search(parts.path)
     if content and unquote(content[1]) in task_ids and (host == gateway or _is_internal(host)):
         return base_url.rstrip("/") + content[0] + (f"?{parts.query}" if parts.query else "")
@@ -127,14 +134,17 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _host(url: str) -> str:
-    """The host as who opens the link understands it, however it is spelled."""
-    host = unquote(urlsplit(url).hostname or "")
-    try:
-        host = nameprep(host)
-    except UnicodeError:
-        host = normalize("NFKC", host).lower()
-    return host.replace("\u3002", ".").rstrip(".")
+def _host(url: str) -> str | None:
+    """The host as who opens the link understands it, however it is spelled.
+
+    ``None`` where that cannot be known: what is not in this Python's Unicode may be another
+    spelling of a letter or a digit to a newer browser.
+    """
+    host = _IGNORED.sub("", unquote(urlsplit(url).hostname or ""))
+    host = _IGNORED.sub("", normalize("NFKC", normalize("NFKC", host).casefold()))
+    host = host.replace("\u3002", ".").rstrip(".")
+    is_known = all(c.isascii() or (category(c)[0] not in "CZ" and c != "\ufffd") for c in host)
+    return host if host and is_known else None
 
 
 def _is_loopback(host: str) -> bool:

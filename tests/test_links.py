@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timezone
+from encodings.idna import nameprep
+from functools import partial
+from urllib.parse import quote
 
+import idna
 import pytest
 
 from octovid_django.links import (
+    _host,
     content_url,
     is_content_url,
     link_expiry,
@@ -167,6 +173,18 @@ SPELLINGS = [
     *("local\ufe0fhost", "a。localhost", "0x7f.1", "017700000001", "[::1%25lo]", "[::ffff:7f00:1]"),
     *("127.0x.0x.1", "0x", "0X.0.0.0"),
     *("[64:ff9b::7f00:1]", "[64:ff9b::127.0.0.1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]"),
+    # Of later versions of Unicode than that of Python's own IDNA.
+    *("ₗocalhost", "localhoₛₜ", "🯱🯲🯷.0.0.1", "127.0.0.🯱", "𝟏𝟐𝟕.0.0.1"),
+    *(
+        f"local{quote(ignored)}host"
+        for ignored in (
+            *("\u034f", "\u061c", "\u115f", "\u1160", "\u17b4", "\u1806", "\u180f", "\u200b"),
+            *("\u2060", "\u2065", "\u206f", "\u3164", "\ufeff", "\uffa0", "\ufff0", "\ufff8"),
+            *("\U0001bca0", "\U0001d173", "\U000e0001", "\U000e0100", "\U000e0fff"),
+        )
+    ),
+    *("local\U000e0100host", "local\u115fhost", "loca\u3164lhost\U000e01ef", "12\u17b47.1"),
+    *("ＬOCALHOſT", "a.localhost%E3%80%82", "127%EF%BD%A10%EF%BD%A10%EF%BD%A11"),
 ]
 
 
@@ -182,6 +200,41 @@ def test_content_link_of_task_at_loopback_in_other_spelling_moves_to_gateway(hos
     assert link == "https://gateway.example/prefix/v1/videos/t/content"
 
 
+def test_host_is_folded_as_idna_of_any_age_does() -> None:
+    def mapped(host: str) -> set[str]:
+        readings = set()
+        for read in (nameprep, partial(idna.uts46_remap, std3_rules=False)):
+            with suppress(UnicodeError):  # idna's own error is one too
+                readings.add(read(host))
+        return {reading for reading in readings if reading.isascii()}
+
+    different = {
+        hex(code): character
+        for code in (*range(128, 0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE1000))
+        if (character := chr(code)) != "\u3002"  # a dot, but not to nameprep
+        and mapped(f"a{character}b") - {_host(f"http://a{quote(character)}b/")}
+        and _host(f"http://a{quote(character)}b/") is not None
+    }
+
+    assert different == {}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("local%F0%9C%B3%95host", "%F0%9C%B3%B1.0.0.1"),  # outlined, of Unicode 16
+        *("local%F3%B0%80%80host", "local%FFhost", "%C2%AD", "a%E2%80%A8b.example"),
+        "a%CD%B8b.example",
+    ],
+    ids=["letter", "digit", "private", "no UTF-8", "nothing", "line end", "unassigned"],
+)
+def test_read_task_link_to_host_that_is_no_name_is_none(host: str) -> None:
+    for path in ("v.mp4", "v1/videos/t/content"):
+        link = read_task_link(f"https://{host}/{path}", GATEWAY, {"t"})
+        assert link in (None, "https://gateway.example/prefix/v1/videos/t/content")
+        assert link is None or path != "v.mp4"
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -193,6 +246,7 @@ def test_content_link_of_task_at_loopback_in_other_spelling_moves_to_gateway(hos
             "[2606:4700::7f00:1]",
             "a%00b.example",
         ),
+        *("straße.example", "münchen.example", "עברית.example", "i❤.example", "ไทย.example"),
     ],
 )
 def test_read_task_link_to_other_host_that_looks_odd_stays_as_it_is(host: str) -> None:
