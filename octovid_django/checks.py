@@ -7,6 +7,7 @@ instead.
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -167,7 +168,8 @@ def _has_time_for_run(
     name: str, cluster: Mapping[str, Any], timeout: float
 ) -> Iterator[CheckMessage]:
     q_timeout, q_retry = cluster.get("timeout"), cluster.get("retry", Q_RETRY)
-    example = 'Write Q_CLUSTER = {"timeout": 90, "retry": 120, …}.'
+    enough = max(90, math.ceil(timeout) + RUN_SECONDS)
+    example = f'Write Q_CLUSTER = {{"timeout": {enough}, "retry": {enough + 30}, …}}.'
     if not q_timeout:
         yield CheckWarning(
             f'Q_CLUSTER["timeout"] of {name} is not set: a receiver that hangs blocks its worker',

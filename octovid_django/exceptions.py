@@ -8,9 +8,9 @@ task             retries the task, with backoff                     ``OctovidTas
 transient        the same; an outage where no task has a response   ``OctovidTransientError``
 ===============  =================================================  ==========================
 
-Whatever the scope, the row of the task that met the error records it, and backs off. A 403 or 404
-can have either scope: it is an ``OctovidAccountError`` with a ``suspicion``, and counts as scope
-task until a second task meets the same.
+Whatever the scope, the row of the task that met the error records it, and backs off. A 403, a 404
+or a challenge page can have either scope: it is an ``OctovidAccountError`` with a ``suspicion``,
+and counts as scope task until a second task meets the same.
 
 Every message is one readable line, redacted.
 """
@@ -53,8 +53,8 @@ class OctovidAccountError(OctovidError):
     Args:
         message: One readable line.
         retry_after: How long to send no request, where the response says so (``Retry-After``).
-        suspicion: ``"403"`` or ``"404"`` where the scope may also be the task alone: a second
-            task must meet the same first. Empty where the scope is certain.
+        suspicion: The status (``"403"``, ``"404"``, ``"503"``) where the scope may also be the task
+            alone: a second task must meet the same first. Empty where the scope is certain.
     """
 
     def __init__(

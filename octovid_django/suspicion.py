@@ -1,5 +1,6 @@
-"""The scope of a 403 or 404: task, until a second task meets the same; then account.
+"""The scope of a 403, a 404 or a challenge page.
 
+It is the task, until a second task meets the same; then it is the account.
 The last task that met one is the suspect, one for each kind. ``GatewayState`` stores it, so that it
 is known across batches, processes and clusters; a success of the same task clears it. Nothing is
 written here.
@@ -20,7 +21,8 @@ from octovid_django.models import GatewayState, VideoTask
 from octovid_django.snapshot import TaskSnapshot
 
 Suspects = dict[str, tuple[int, float]]
-"""For each kind (``"403"``, ``"404"``): the task's primary key, and Unix time in seconds."""
+"""For each kind (``"403"``, ``"404"``, ``"503"``): the task's primary key, and Unix time in
+seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Sighting:
 
     pk: int
     kind: str
-    """``"403"`` or ``"404"``; empty for a success."""
+    """``"403"``, ``"404"`` or ``"503"``; empty for a success."""
     at: float
     """Unix time in seconds."""
     succeeded_at: float | None

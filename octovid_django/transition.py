@@ -189,8 +189,9 @@ def _active(
 ) -> Transition:
     is_recovered = task.status == TaskStatus.LOST
     if _is_too_old(task, now) and not (is_recovered or awaiting_since):
-        days = octovid_settings.LOST_AFTER / 86_400
-        return _completed(fields, TaskStatus.LOST, f"no completion within {days:g} days", now)
+        minutes = octovid_settings.LOST_AFTER / 60
+        limit = f"{minutes / 1440:g} days" if minutes >= 1440 else f"{minutes:g} minutes"
+        return _completed(fields, TaskStatus.LOST, f"no completion within {limit}", now)
     interval = octovid_settings.POLL_INTERVAL
     if awaiting_since:
         interval = min(interval, LINK_POLL_INTERVAL)

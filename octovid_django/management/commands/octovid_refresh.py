@@ -30,7 +30,8 @@ class Command(OctovidCommand):
         parser.add_argument(
             "--watch",
             action="store_true",
-            help="go on, and show progress, until every task has completed or Ctrl-C is pressed",
+            help="go on, and show progress, until every task has completed or polling it was "
+            "stopped, or Ctrl-C is pressed",
         )
 
     def handle(self, *, task_ids: list[str], watch: bool, **options: Any) -> None:
@@ -65,7 +66,7 @@ class Command(OctovidCommand):
         try:
             with task_view(self.stdout) as show:
                 show(watched.all())
-                while watched.active().exists():
+                while watched.active().polled().exists():
                     refresh_due()
                     show(watched.all(), _pause_note())
                     time.sleep(WATCH_SECONDS)
