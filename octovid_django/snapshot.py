@@ -25,7 +25,7 @@ from octovid_django.links import is_content_url, link_expiry, read_task_link
 from octovid_django.names import LINK_RANKS, box_names, fields_of, link_rank, opened
 from octovid_django.reasons import error_text, fail_reason
 from octovid_django.redaction import Redaction, links_in, one_line
-from octovid_django.statuses import status_of_word
+from octovid_django.statuses import read_status
 from octovid_django.values import (
     MAX_BIG_INTEGER,
     MAX_INTEGER,
@@ -116,9 +116,7 @@ class TaskSnapshot:
         usages = [usage for place in places for usage in _dicts(place, "usage")]
 
         own_id = _first(layers, "task_id", _read_name) or _first(layers[:1], "id", _read_name) or ""
-        words = _status_words(layers)
-        meaning = status_of_word(words[0]) if words else None
-        status = meaning or (TaskStatus.UNKNOWN if words else None)
+        status, upstream_status = read_status(_status_words(layers))
         finished_at = _moment(layers, *_FINISHED)
         video_url, expires_at = "", None
         if status in STICKY_STATUSES:
@@ -140,7 +138,7 @@ class TaskSnapshot:
         return cls(
             task_id=own_id,
             status=status,
-            upstream_status=clean((words[-1] if meaning else words[0]) if words else None),
+            upstream_status=clean(upstream_status),
             progress=_first(layers, "progress", read_percent),
             fail_reason=(
                 clean(_fail_reason(places), MAX_TEXT) if status == TaskStatus.FAILURE else ""

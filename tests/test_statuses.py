@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from octovid_django.enums import STICKY_STATUSES, TaskStatus
-from octovid_django.statuses import status_of_word
+from octovid_django.enums import TaskStatus
+from octovid_django.statuses import read_status
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,20 @@ from octovid_django.statuses import status_of_word
     ],
 )
 def test_status_word_is_recognized_in_any_spelling(status: str, words: list[str]) -> None:
-    assert {status_of_word(word) for word in words} == {TaskStatus(status)}
+    assert {read_status([word]) for word in words} == {(TaskStatus(status), word) for word in words}
 
 
 @pytest.mark.parametrize("word", ["first_success", "GENERATE_FAILED", "retry_after_error", "7", ""])
-def test_unknown_word_is_no_final_status(word: str) -> None:
-    assert status_of_word(word) not in STICKY_STATUSES
-    assert status_of_word(word) is None
+def test_unknown_word_means_unknown_status(word: str) -> None:
+    assert read_status([word, "success"]) == (TaskStatus.UNKNOWN, word)
+
+
+def test_outermost_word_decides_and_innermost_is_the_raw_one() -> None:
+    assert read_status(["IN_PROGRESS", "running", "dreaming"]) == (
+        TaskStatus.IN_PROGRESS,
+        "dreaming",
+    )
+
+
+def test_response_without_status_word_reports_no_status() -> None:
+    assert read_status([]) == (None, "")
