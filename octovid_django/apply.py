@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, transaction
-from django_q.exceptions import TimeoutException
 
+from octovid_django.cluster.limits import Interruption
 from octovid_django.delivery import request_delivery
 from octovid_django.enums import ACTIVE_STATUSES, STICKY_STATUSES, TaskStatus
 from octovid_django.exceptions import OctovidError, OctovidResponseError
@@ -118,7 +118,7 @@ def _notify_progress(task: VideoTask, previous_status: TaskStatus, previous_prog
         video_progressed.notify(
             task, previous_status=previous_status, previous_progress=previous_progress
         )
-    except TimeoutException:  # django-q2's: the worker's time is up
+    except Interruption:
         raise
     except SystemExit as error:
         log_failure(task, error, links)

@@ -5,9 +5,9 @@ from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django.checks import TAG, check_cluster, check_deployment, check_settings
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.conf import configured
 from octovid_django.exceptions import OctovidSettingsError
-from octovid_django.schedules import ensure_schedule
 
 
 class OctovidDjangoConfig(AppConfig):

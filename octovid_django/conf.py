@@ -18,10 +18,6 @@ Validator = Callable[[object], "str | None"]
 
 YEAR = 31_536_000
 
-Q_OPTIONS: dict[str, Any] = {"save": False, "ack_failure": True}
-"""Options of every message to django-q2: it keeps no result in its table, and does not deliver a
-message again after a failure. The rows fall due again by themselves."""
-
 
 def _api_key(value: object) -> str | None:
     # Only what an HTTP header can carry: the line break of a file is the usual mistake.

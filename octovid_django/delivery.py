@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Min, Q
 from django.utils import timezone
-from django_q.conf import Conf
-from django_q.exceptions import TimeoutException
 
+from octovid_django.cluster.limits import Interruption, worker_seconds
+from octovid_django.cluster.wakeup import wake
 from octovid_django.enums import TaskStatus
 from octovid_django.models import VideoTask
 from octovid_django.signals import (
@@ -26,7 +26,6 @@ from octovid_django.signals import (
     video_failed,
     video_succeeded,
 )
-from octovid_django.wakeup import wake
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ def _claim(pk: int) -> VideoTask | None:
     ):
         logger.error("Task %s: completion abandoned, %s", tasks.get().task_id, KILLED)
         return None
-    lease = now + timedelta(seconds=(Conf.TIMEOUT or UNBOUNDED_RUN) + 30)
+    lease = now + timedelta(seconds=worker_seconds(default=UNBOUNDED_RUN) + 30)
     is_mine = due.update(next_delivery_at=lease, delivery_attempts=F("delivery_attempts") + 1)
     return tasks.filter(next_delivery_at=lease).first() if is_mine else None
 
@@ -170,7 +169,7 @@ def _run_receivers(task: VideoTask) -> list[Failure]:
     for signal in (outcome, video_completed):
         try:
             failures += signal.notify(task, attempt=task.delivery_attempts)
-        except TimeoutException as timeout:  # django-q2's: no time is left for the others
+        except Interruption as timeout:  # no time is left for the others
             return [*failures, log_failure(task, timeout, links)]
         except (Exception, SystemExit) as error:  # noqa: BLE001  a receiver may call sys.exit()
             failures.append(log_failure(task, error, links))

@@ -10,10 +10,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
-from django_q.models import Schedule
 
-from octovid_django import schedules
-from octovid_django.broker import broker_error
+from octovid_django.cluster import schedules
+from octovid_django.cluster.broker import broker_error
 from octovid_django.conf import octovid_settings
 from octovid_django.delivery import MAX_ATTEMPTS
 from octovid_django.exceptions import OctovidSettingsError
@@ -67,7 +66,7 @@ def _settings() -> Problem | None:
 
 
 def _schedule() -> Problem | None:
-    rows = Schedule.objects.filter(name=schedules.NAME)
+    rows = schedules.stored()
     if not rows.exists():
         return Problem(
             "schedule",

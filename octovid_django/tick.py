@@ -15,15 +15,15 @@ from dataclasses import astuple
 from datetime import datetime
 
 from django.utils import timezone
-from django_q.conf import Conf
 
+from octovid_django.cluster.limits import run_seconds, worker_count
+from octovid_django.cluster.wakeup import wake
 from octovid_django.conf import octovid_settings
 from octovid_django.delivery import Deliveries
 from octovid_django.models import VideoTask
 from octovid_django.pause import record_run
 from octovid_django.redaction import traceback_text
 from octovid_django.refresh import BATCH_SECONDS, RefreshSummary, next_poll_at, refresh_batch
-from octovid_django.wakeup import wake
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,7 @@ SHORTEST_NAP, LONGEST_NAP = 0.25, 1.0
 
 def window_seconds() -> float:
     """Return how many seconds a run lasts: it returns well before django-q2 stops or repeats it."""
-    allowed = min(Conf.TIMEOUT or math.inf, Conf.RETRY or math.inf)
-    return min(LONGEST_WINDOW, max(1.0, allowed - octovid_settings.TIMEOUT - MARGIN))
+    return min(LONGEST_WINDOW, max(1.0, run_seconds() - octovid_settings.TIMEOUT - MARGIN))
 
 
 def tick() -> None:
@@ -106,7 +105,7 @@ def _run(ends_at: float) -> RefreshSummary:
 def _call_help() -> None:
     """Wake other workers up, one for each further batch that is due, as far as there are any."""
     waiting = VideoTask.objects.due().count()
-    for _ in range(min(math.ceil(waiting / octovid_settings.BATCH_SIZE), Conf.WORKERS - 1)):
+    for _ in range(min(math.ceil(waiting / octovid_settings.BATCH_SIZE), worker_count() - 1)):
         wake("octovid_django.tasks.refresh_backlog")
 
 

@@ -148,7 +148,8 @@ class Site:
     def wake(self) -> None:
         """Queue a polling run, so that a test need not wait for django-q2's scheduler."""
         self.python(
-            "from octovid_django.wakeup import wake; wake('octovid_django.tasks.refresh_due')"
+            "from octovid_django.cluster.wakeup import wake;"
+            "wake('octovid_django.tasks.refresh_due')"
         )
 
     def start(self, *arguments: str, stderr: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -21,8 +21,8 @@ from django.urls import reverse
 
 from octovid_django.admin.buttons import PRESSED
 from octovid_django.admin.forms import MAX_METADATA
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.models import GatewayState, VideoTask
-from octovid_django.schedules import ensure_schedule
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
 LINK = "https://cdn.example/video.mp4?Expires=1&Signature=2"

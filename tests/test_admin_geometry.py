@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.models import VideoTask
-from octovid_django.schedules import ensure_schedule
 from tests.browser import Browser
 
 Visit = Callable[..., None]

@@ -23,12 +23,12 @@ from django.core.management import CommandError, call_command
 from django.db import DataError
 from django_q.models import Schedule
 
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.exceptions import OctovidRateLimitError
 from octovid_django.management.base import OctovidCommand
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, pause
 from octovid_django.sandbox import Sandbox
-from octovid_django.schedules import ensure_schedule
 from tests.gateway import BROKEN, Gateway
 
 ROOT = Path(__file__).resolve().parent.parent

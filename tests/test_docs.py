@@ -12,6 +12,8 @@ PACKAGE = ROOT / "octovid_django"
 REPOSITORY = "https://github.com/octovid/octovid-django/blob/main/"
 PICTURES = "https://raw.githubusercontent.com/octovid/octovid-django/main/"
 TEXTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/glossary.md"]
+OPENED = [PACKAGE / "admin", PACKAGE / "cluster"]
+"""Packages whose modules have rows of their own in the table."""
 NO_MODULES = {"migrations", "static", "templates"}
 
 
@@ -31,10 +33,10 @@ def links(name: str) -> list[str]:
 
 def modules() -> set[str]:
     """The modules of the app: ``admin/tasks`` where there is one page to open, else a package."""
-    files = [*PACKAGE.glob("*.py"), *(PACKAGE / "admin").glob("*.py")]
+    files = [*PACKAGE.glob("*.py"), *(path for each in OPENED for path in each.glob("*.py"))]
     names = {str(path.relative_to(PACKAGE).with_suffix("")) for path in files}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
-    packages = folders - NO_MODULES - {"admin", "__pycache__"}
+    packages = folders - NO_MODULES - {path.name for path in OPENED} - {"__pycache__"}
     return {name for name in names if not name.endswith("__init__")} | packages
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import time_machine
 
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.health import problems
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, record_run
 from octovid_django.refresh import refresh_due, refresh_tasks
-from octovid_django.schedules import ensure_schedule
 from tests.gateway import (
     NOT_JSON,
     TOO_MANY,

@@ -17,12 +17,12 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Schedule
 
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.delivery import deliver
 from octovid_django.exceptions import OctovidAuthenticationError
 from octovid_django.health import Problem, problems
 from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state, pause, record_run, resume
-from octovid_django.schedules import ensure_schedule
 from octovid_django.signals import video_completed
 
 NOW = datetime(2026, 4, 12, 16, 35, tzinfo=timezone.utc)
@@ -345,7 +345,7 @@ class TestBrokerProblem:
             monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:9/0")
             broker = redis_broker.Redis(list_key="gone")
         monkeypatch.setattr(Conf, "ORM", None)
-        monkeypatch.setattr("octovid_django.broker.get_broker", lambda: broker)
+        monkeypatch.setattr("octovid_django.cluster.broker.get_broker", lambda: broker)
 
     def test_unreachable_broker_is_reported_instead_of_cluster(self, unreachable: None) -> None:
         create("overdue", next_poll_at=LATE)
@@ -361,14 +361,14 @@ class TestBrokerProblem:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Conf, "ORM", None)
-        monkeypatch.setattr("octovid_django.broker.SECONDS", 0.1)
+        monkeypatch.setattr("octovid_django.cluster.broker.SECONDS", 0.1)
         released = Event()
 
         class Hanging:
             def ping(self) -> bool:
                 return released.wait(30)
 
-        monkeypatch.setattr("octovid_django.broker.get_broker", Hanging)
+        monkeypatch.setattr("octovid_django.cluster.broker.get_broker", Hanging)
         create("overdue", next_poll_at=LATE)
         try:
             assert "no response within 0.1 s" in the_only_one("broker")

@@ -17,12 +17,12 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from octovid_django.cluster.schedules import ensure_schedule
 from octovid_django.delivery import Deliveries
 from octovid_django.health import problems
 from octovid_django.models import VideoTask
 from octovid_django.pause import record_run
 from octovid_django.refresh import refresh_due
-from octovid_django.schedules import ensure_schedule
 from octovid_django.signals import video_succeeded
 from tests.gateway import NOT_JSON, Gateway, reports
 

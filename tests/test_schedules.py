@@ -19,7 +19,7 @@ from django.db import models
 from django.db.migrations.state import ModelState, ProjectState
 from django_q.models import Schedule
 
-from octovid_django.schedules import ensure_schedule
+from octovid_django.cluster.schedules import ensure_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django_q.conf import Conf
 
-from octovid_django.wakeup import wake
+from octovid_django.cluster.wakeup import wake
 from tests.broker import take_messages
 
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from octovid_django import tracking
+from octovid_django.cluster.wakeup import wake
 from octovid_django.delivery import resend
 from octovid_django.models import VideoTask, VideoTaskQuerySet
-from octovid_django.wakeup import wake
 
 if TYPE_CHECKING:
     TaskAdmin = admin.ModelAdmin[VideoTask]

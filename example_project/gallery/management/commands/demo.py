@@ -23,10 +23,10 @@ from django.db.models import QuerySet
 
 from example_project.gallery.keeper import Keeper
 from example_project.gallery.own_database import claim_database
+from octovid_django.cluster.wakeup import wake
 from octovid_django.enums import TaskStatus
 from octovid_django.management.watch import task_view
 from octovid_django.models import VideoTask
-from octovid_django.wakeup import wake
 
 HOST = "127.0.0.1"
 API_KEY = "demo-key"

@@ -15,9 +15,9 @@ from django.db import DatabaseError, close_old_connections
 from django_q.brokers import get_broker
 from shop.receivers import stale_copy
 
+from octovid_django.cluster.wakeup import wake
 from octovid_django.models import VideoTask
 from octovid_django.pause import gateway_state
-from octovid_django.wakeup import wake
 
 COLUMNS = (
     *("task_id", "status", "next_poll_at", "error_count", "poll_count", "completed_at"),

@@ -6,7 +6,8 @@ import logging
 
 from django_q.tasks import async_task
 
-from octovid_django.conf import Q_OPTIONS, octovid_settings
+from octovid_django.cluster import OPTIONS
+from octovid_django.conf import octovid_settings
 from octovid_django.redaction import traceback_text
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def wake(function: str, *args: int | list[int]) -> bool:
     """
     try:
         cluster = octovid_settings.CLUSTER
-        async_task(function, *args, q_options={**Q_OPTIONS, "cluster": cluster})
+        async_task(function, *args, q_options={**OPTIONS, "cluster": cluster})
     except Exception as error:  # noqa: BLE001  whatever a broker raises
         logger.error(
             "No worker could be woken up for %s, the next polling run does the work:\n%s",

@@ -7,8 +7,10 @@ from typing import Any
 from django.apps import apps as installed_apps
 from django.apps.registry import Apps
 from django.db import connections, router
+from django.db.models import QuerySet
 
-from octovid_django.conf import Q_OPTIONS, octovid_settings
+from octovid_django.cluster import OPTIONS
+from octovid_django.conf import octovid_settings
 from octovid_django.exceptions import OctovidSettingsError
 
 NAME = "octovid-refresh"
@@ -44,7 +46,7 @@ def ensure_schedule(*, using: str, apps: Apps = installed_apps, **_: Any) -> Non
         schedules.create(
             name=NAME,
             func=FUNCTION,
-            kwargs=repr({"q_options": Q_OPTIONS}),
+            kwargs=repr({"q_options": OPTIONS}),
             schedule_type=MINUTES,
             minutes=1,
             repeats=FOREVER,
@@ -52,3 +54,9 @@ def ensure_schedule(*, using: str, apps: Apps = installed_apps, **_: Any) -> Non
         )
     elif cluster:
         schedules.update(cluster=cluster)
+
+
+def stored() -> QuerySet[Any]:
+    """Return the rows of the schedule: one, where nobody has deleted or copied it."""
+    rows: QuerySet[Any] = installed_apps.get_model("django_q", "Schedule")._default_manager.all()
+    return rows.filter(name=NAME)
