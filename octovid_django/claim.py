@@ -1,30 +1,22 @@
-"""Polling, first step: claim the rows that are due, and release those that were not polled.
-
-To claim a row is to push its ``next_poll_at`` ahead by a lease: no other worker polls the task
-until then, and the rows of a worker that was killed fall due again.
-"""
+"""Polling, first step: claim the tasks that are due, and release those that were not polled."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection
-from contextlib import nullcontext
-from datetime import datetime, timedelta
-
-from django.db import connections, transaction
-from django.utils import timezone
+from datetime import datetime
 
 from octovid_django.conf import octovid_settings
+from octovid_django.leases import Job
 from octovid_django.models import VideoTask, VideoTaskQuerySet
 
 LEASE_SLACK = 15.0
 """Seconds that a lease lasts beyond the last response that its batch can wait for."""
 
+POLLING = Job[VideoTask]("next_poll_at")
 
-def _lease(seconds: float) -> datetime:
-    """When the lease of a batch expires that starts requests for ``seconds``; no other is equal."""
-    length = seconds + octovid_settings.TIMEOUT + LEASE_SLACK
-    return timezone.now() + timedelta(seconds=length + random.random())  # noqa: S311
+
+def _lease_seconds(seconds: float) -> float:
+    return seconds + octovid_settings.TIMEOUT + LEASE_SLACK
 
 
 def claim_due(
@@ -42,22 +34,8 @@ def claim_due(
     Returns:
         The tasks that this worker has claimed.
     """
-    tasks = VideoTask.objects.primary()
-    due = tasks.due(due_at)
-    candidates = due.order_by("next_poll_at")
-    if is_probe:
-        candidates = _likeliest(candidates)
-    # Without SKIP LOCKED (SQLite), reading and then writing in one transaction invites a
-    # deadlock; the update alone is atomic, and its condition decides which worker wins.
-    can_skip_locked = connections[tasks.db].features.has_select_for_update_skip_locked
-    if can_skip_locked:
-        candidates = candidates.select_for_update(skip_locked=True)
-    lease = _lease(seconds)
-    with transaction.atomic(using=tasks.db) if can_skip_locked else nullcontext():
-        pks = list(candidates.values_list("pk", flat=True)[:limit])
-        due.filter(pk__in=pks).update(next_poll_at=lease)
-    claimed = tasks.filter(next_poll_at=lease).in_bulk(pks)
-    return [claimed[pk] for pk in pks if pk in claimed]
+    due = VideoTask.objects.primary().due(due_at).order_by("next_poll_at")
+    return POLLING.claim(_likeliest(due) if is_probe else due, limit, _lease_seconds(seconds))
 
 
 def _likeliest(due: VideoTaskQuerySet) -> VideoTaskQuerySet:
@@ -78,7 +56,7 @@ def claim_these(pks: Collection[int], seconds: float) -> list[VideoTask]:
         seconds: How long their batch goes on starting requests.
     """
     rows = VideoTask.objects.primary().filter(pk__in=pks)
-    rows.filter(next_poll_at__isnull=False).update(next_poll_at=_lease(seconds))
+    POLLING.take(rows, _lease_seconds(seconds))
     return list(rows)
 
 
@@ -89,6 +67,4 @@ def release(tasks: Collection[VideoTask], due_at: datetime) -> None:
         tasks: As they were claimed.
         due_at: When they are due, in UTC.
     """
-    leases = {task.next_poll_at for task in tasks if task.next_poll_at}
-    claimed = VideoTask.objects.filter(pk__in=[task.pk for task in tasks], next_poll_at__in=leases)
-    claimed.update(next_poll_at=due_at)
+    POLLING.release(VideoTask.objects.primary(), tasks, due_at)

@@ -12,12 +12,13 @@ import time
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from octovid_django.cluster.limits import Interruption, worker_seconds
 from octovid_django.cluster.wakeup import wake
 from octovid_django.enums import TaskStatus
+from octovid_django.leases import Job, backoff
 from octovid_django.models import VideoTask
 from octovid_django.signals import (
     Failure,
@@ -29,9 +30,13 @@ from octovid_django.signals import (
 
 logger = logging.getLogger(__name__)
 
+DELIVERY = Job[VideoTask]("next_delivery_at")
+
 MAX_ATTEMPTS = 5
-FIRST_BACKOFF = timedelta(seconds=15)
+FIRST_BACKOFF = 15
 BACKOFF_GROWTH = 4
+LONGEST_BACKOFF = 16 * 60
+"""Seconds before an attempt is retried: 15, then four times as many after each that fails."""
 WORKER_GRACE = timedelta(seconds=3)
 """How long a completion waits for a worker before the polling run delivers it itself."""
 MAX_DUE = 100
@@ -139,15 +144,12 @@ class Deliveries:
 
     def next_at(self) -> datetime | None:
         """Return when the next delivery is due, in UTC; ``None`` where none waits."""
-        waiting = VideoTask.objects.primary().filter(next_delivery_at__isnull=False)
-        first: datetime | None = waiting.aggregate(first=Min("next_delivery_at"))["first"]
-        return first
+        return DELIVERY.next_at(VideoTask.objects.primary())
 
 
 def _claim(pk: int) -> VideoTask | None:
-    now = timezone.now()
     tasks = VideoTask.objects.primary().filter(pk=pk)
-    due = tasks.undelivered().filter(next_delivery_at__lte=now)
+    due = DELIVERY.due(tasks.undelivered(), timezone.now())
     earlier = F("delivery_attempts_before_resend")
     unrecorded = due.filter(delivery_attempts__gt=earlier, delivery_error="")
     unrecorded.update(delivery_error=KILLED)
@@ -156,9 +158,8 @@ def _claim(pk: int) -> VideoTask | None:
     ):
         logger.error("Task %s: completion abandoned, %s", tasks.get().task_id, KILLED)
         return None
-    lease = now + timedelta(seconds=worker_seconds(default=UNBOUNDED_RUN) + 30)
-    is_mine = due.update(next_delivery_at=lease, delivery_attempts=F("delivery_attempts") + 1)
-    return tasks.filter(next_delivery_at=lease).first() if is_mine else None
+    seconds = worker_seconds(default=UNBOUNDED_RUN) + 30
+    return DELIVERY.claim_one(due, seconds, delivery_attempts=F("delivery_attempts") + 1)
 
 
 def _run_receivers(task: VideoTask) -> list[Failure]:
@@ -178,7 +179,7 @@ def _run_receivers(task: VideoTask) -> list[Failure]:
 
 def _record(task: VideoTask, errors: list[str]) -> None:
     now = timezone.now()
-    mine = VideoTask.objects.filter(pk=task.pk, next_delivery_at=task.next_delivery_at)
+    mine = DELIVERY.owned(VideoTask.objects.primary(), [task])
     if not errors:
         delivered = {"delivered_at": now, "next_delivery_at": None, "delivery_error": ""}
         if mine.update(**delivered, updated_at=now):
@@ -188,7 +189,8 @@ def _record(task: VideoTask, errors: list[str]) -> None:
         return
     attempt = task.delivery_attempts - task.delivery_attempts_before_resend
     is_last = attempt >= MAX_ATTEMPTS
-    retry_at = None if is_last else now + FIRST_BACKOFF * BACKOFF_GROWTH ** (attempt - 1)
+    wait = backoff(attempt, FIRST_BACKOFF, BACKOFF_GROWTH, LONGEST_BACKOFF)
+    retry_at = None if is_last else now + wait
     mine.update(next_delivery_at=retry_at, delivery_error="\n".join(errors), updated_at=now)
     logger.error(
         "Task %s: delivery attempt %d of %d failed, %s: %s",

@@ -23,14 +23,16 @@ from octovid_django.exceptions import (
     OctovidSettingsError,
     OctovidTransientError,
 )
+from octovid_django.leases import Job, backoff
 from octovid_django.models import GatewayState
 from octovid_django.suspicion import Sighting, see_all
 
 logger = logging.getLogger(__name__)
 
 ACCOUNT = "default"
-FIRST_PAUSE = timedelta(seconds=15)
-LONGEST_PAUSE = timedelta(minutes=5)
+PROBE = Job[GatewayState]("paused_until")
+FIRST_PAUSE, LONGEST_PAUSE = 15, 300
+"""Seconds; a pause is twice as long each time in a row."""
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 OUTAGE_AFTER = timedelta(seconds=30)
 OUTAGE_AFTER_BATCHES = 2
@@ -74,9 +76,8 @@ def claim_probe(state: GatewayState) -> bool:
     """
     if state.is_paused:
         return False
-    lease = timezone.now() + timedelta(seconds=octovid_settings.TIMEOUT + 5)
     probe = _rows.filter(pause_count__gt=0, paused_until=state.paused_until)
-    return probe.update(paused_until=lease) == 1
+    return PROBE.claim_one(probe, octovid_settings.TIMEOUT + 5) is not None
 
 
 def pause(state: GatewayState, error: OctovidAccountError) -> None:
@@ -87,7 +88,7 @@ def pause(state: GatewayState, error: OctovidAccountError) -> None:
             holds.
         error: What the poll met.
     """
-    length = min(FIRST_PAUSE * 2 ** min(state.pause_count, 10), LONGEST_PAUSE)
+    length = backoff(state.pause_count + 1, FIRST_PAUSE, 2, LONGEST_PAUSE)
     if error.retry_after is not None and error.retry_after > timedelta(0):
         length = min(error.retry_after, LONGEST_RETRY_AFTER)
     has_paused = _rows.filter(pause_count=state.pause_count).update(

@@ -16,7 +16,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from octovid_django.apply import RefreshSummary, apply, write
-from octovid_django.claim import claim_due, claim_these, release
+from octovid_django.claim import POLLING, claim_due, claim_these, release
 from octovid_django.client import query_task
 from octovid_django.conf import octovid_settings
 from octovid_django.content import find_video
@@ -133,8 +133,7 @@ def refresh_tasks(tasks: Iterable[VideoTask]) -> RefreshSummary:
 
 def next_poll_at() -> datetime | None:
     """Return when the next task is due, in UTC, but not before a pause ends; ``None`` for never."""
-    rows = VideoTask.objects.primary().filter(next_poll_at__isnull=False).order_by("next_poll_at")
-    first = rows.values_list("next_poll_at", flat=True).first()
+    first = POLLING.next_at(VideoTask.objects.primary())
     paused_until = gateway_state().paused_until
     return max(first, paused_until) if first and paused_until else first
 

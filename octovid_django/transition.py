@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from octovid_django.exceptions import (
     OctovidError,
     OctovidTaskNotFoundError,
 )
+from octovid_django.leases import backoff
 from octovid_django.models import VideoTask
 from octovid_django.redaction import redact
 from octovid_django.snapshot import TaskSnapshot
@@ -240,5 +240,4 @@ def _is_too_old(task: VideoTask, now: datetime) -> bool:
 
 
 def _backoff(error_count: int, jitter: float = BACKOFF_JITTER) -> timedelta:
-    seconds = min(octovid_settings.POLL_INTERVAL * 2.0 ** min(error_count - 1, 16), LONGEST_BACKOFF)
-    return timedelta(seconds=seconds * random.uniform(1 - jitter, 1 + jitter))  # noqa: S311
+    return backoff(error_count, octovid_settings.POLL_INTERVAL, 2, LONGEST_BACKOFF, jitter)
