@@ -78,6 +78,10 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
         raise OctovidMetadataError(
             gettext("metadata must be a dict, not %(type)s") % {"type": type(metadata).__name__}
         )
+    if _is_too_deep(metadata):
+        raise OctovidMetadataError(
+            gettext("metadata is nested more than %(max)d levels deep") % {"max": MAX_NESTING}
+        )
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         text.encode()  # not with half a surrogate pair
@@ -89,18 +93,20 @@ def validate_metadata(metadata: object) -> dict[str, Any]:
         raise OctovidMetadataError(
             gettext("metadata holds a NUL character, which databases refuse")
         )
-    if _nesting(metadata) > MAX_NESTING:
-        raise OctovidMetadataError(
-            gettext("metadata is nested more than %(max)d levels deep") % {"max": MAX_NESTING}
-        )
     return metadata
 
 
-def _nesting(value: object) -> int:
-    """How many levels of objects and arrays there are; ``value`` is known to be finite."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return 1 + max(map(_nesting, value), default=0) if isinstance(value, (list, tuple)) else 0
+def _is_too_deep(value: object) -> bool:
+    """Whether there are more levels of objects and arrays than ``MAX_NESTING``, or endless ones."""
+    pending = [(value, 1)]
+    while pending:
+        value, level = pending.pop()
+        if isinstance(value, (dict, list, tuple)):
+            if level > MAX_NESTING:
+                return True
+            parts = value.values() if isinstance(value, dict) else value
+            pending += [(part, level + 1) for part in parts]
+    return False
 
 
 class VideoTaskQuerySet(models.QuerySet["VideoTask"]):

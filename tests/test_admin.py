@@ -547,6 +547,19 @@ class TestChangePage:
         task.refresh_from_db()
         assert task.metadata == {"order": 7}
 
+    @pytest.mark.parametrize("levels", [30, *range(300, 1_000, 70), 2_000, 4_900])
+    def test_deep_metadata_is_refused_however_deep(self, admin_client: Client, levels: int) -> None:
+        task = create(metadata={"order": 7})
+        deep, other = ('{"a":' + "[" * levels + inner + "]" * levels + "}" for inner in ("", "1"))
+
+        for metadata, initial in ((deep, other), ("{}", deep), (deep, "{}"), (deep, deep)):
+            data = {"metadata": metadata, "initial-metadata": initial}
+            response = admin_client.post(change_url(task), data)
+
+            assert response.status_code == 200 or metadata in ("{}", initial)
+            task.refresh_from_db()
+            assert task.metadata in ({"order": 7}, {})
+
     def test_surrogate_in_metadata_is_refused_in_debug_mode(
         self, admin_client: Client, settings: Any
     ) -> None:

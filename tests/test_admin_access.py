@@ -301,7 +301,7 @@ class TestObjectPermissions:
         monkeypatch.setattr(
             SelectiveAdmin, "has_publish_permission", lambda *args: True, raising=False
         )
-        monkeypatch.setattr(site._registry[VideoTask], "actions", [drop])
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "actions", [drop])
         data = {"action": "drop", "_selected_action": [task.pk for task in tasks]}
 
         admin_client.post(url_of("changelist", None), data)
@@ -362,7 +362,7 @@ class TestObjectPermissions:
 
         drop.allowed_permissions = ("change",)  # type: ignore[attr-defined]
         drop.locations = list(admin.ActionLocation)  # type: ignore[attr-defined]
-        monkeypatch.setattr(site._registry[VideoTask], "actions", [drop])
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "actions", [drop])
         for task in tasks:
             data = {"CHANGE_FORM-action": "drop", "_selected_action": task.pk, "action": ""}
             admin_client.post(url_of("change", task.pk), data)
@@ -386,7 +386,7 @@ class TestObjectPermissions:
     def test_list_that_omits_hidden_task_keeps_order_and_pagination(
         self, admin_client: Client, tasks: list[VideoTask], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(site._registry[VideoTask], "list_per_page", 2)
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "list_per_page", 2)
 
         def ids(page: str) -> list[str]:
             response = admin_client.get(url_of("changelist", None), {"o": "1", "p": page})
@@ -444,9 +444,9 @@ class TestObjectPermissions:
     def test_permission_method_of_admin_instance_is_called(
         self, admin_client: Client, task: VideoTask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        admin = site._registry[VideoTask]
-        monkeypatch.setattr(
-            admin, "has_view_or_change_permission", lambda request, obj=None: obj is None
+        attributes = vars(site._registry[VideoTask])
+        monkeypatch.setitem(
+            attributes, "has_view_or_change_permission", lambda request, obj=None: obj is None
         )
         assert admin_client.get(url_of("live", None), {"ids": task.pk}).json()["rows"] == {}
 

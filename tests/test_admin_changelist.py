@@ -271,7 +271,7 @@ class TestMetadataOfRows:
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         columns = (*VideoTaskAdmin.list_display, "metadata")
-        monkeypatch.setattr(site._registry[VideoTask], "list_display", columns)
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "list_display", columns)
         for number in range(5):
             create(f"cgt-{number}", metadata={"a": 1})
 
@@ -332,7 +332,7 @@ class TestLookups:
             ("video_url", admin.EmptyFieldListFilter),
             "resolution",
         ]
-        monkeypatch.setattr(site._registry[VideoTask], "list_filter", filters)
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "list_filter", filters)
         create(
             "right", resolution="720p", status="SUCCESS", completed_at=datetime.now(timezone.utc)
         )
@@ -349,7 +349,7 @@ class TestLookups:
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         filters = [("video_url", admin.EmptyFieldListFilter)]
-        monkeypatch.setattr(site._registry[VideoTask], "list_filter", filters)
+        monkeypatch.setitem(vars(site._registry[VideoTask]), "list_filter", filters)
 
         for lookup in ("video_url", "video_url__gte", "video_url__regex"):
             assert admin_client.get(reverse(LIST_URL), {lookup: "h"}).status_code == 400

@@ -17,9 +17,11 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from octovid_django.admin import VideoTaskAdmin
-from octovid_django.admin.export import _harmless
+from octovid_django.admin.export import _harmless, _harmless_json
 from octovid_django.models import VideoTask
 
 LINK = "https://cdn.example/video.mp4?Signature=secret"
@@ -92,7 +94,7 @@ def test_export_contains_link_of_site_and_no_signed_link(
 @pytest.mark.parametrize(
     "text",
     [
-        *("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", "＝1"),
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "＝1"),
         *("%1", "|x", "\u3164=1", "\uffa0\u2800\ufe0f=1", '"=1"'),
         *("\ufeff=1", "\u200b=1", " =1", "\xa0\u2060\u202e+1", "\x01=1"),
     ],
@@ -118,6 +120,14 @@ def test_csv_text_like_formula_is_escaped(admin_client: Client, text: str) -> No
         ('a;"=1', "a;\"'=1"),
         ("a;\u3164\ufe0f\U000e0020=1", "a;\u3164\ufe0f\U000e0020'=1"),
         ("a|=1||", "a|'=1|'|"),
+        ("\n=1", "'\n'=1"),
+        ("\t\n;|=1", "'\t\n;'|'=1"),
+        ("|=HYPERLINK(1)", "'|'=HYPERLINK(1)"),
+        ("x;|=cmd()", "x;'|'=cmd()"),
+        ("a||=1+1", "a|'|'=1+1"),
+        ("|||-1", "'|'|'|'-1"),
+        ("a\t|\ufeff|@x", "a\t'|\ufeff'|'@x"),
+        ('"|\u3164=1', "'\"|\u3164'=1"),
         ("a\u2028−1", "a\u2028'−1"),
         ("a;\n;=1", "a;\n;'=1"),
     ],
@@ -146,7 +156,21 @@ def test_csv_metadata_with_formulas_is_escaped_and_equal_json(
     assert "plain-text = 4" in row["metadata"]
 
 
-@pytest.mark.parametrize("text", [" ", ";", "\t", ";\ufeff", '"', "\n "])
+@given(st.text(st.sampled_from("|;\t\n\r\u2028=+-@％ \ufeff\"'ax"), max_size=12))
+def test_no_cell_begins_as_formula_whatever_ends_cells(text: str) -> None:
+    unseen = " \ufeff\"'"
+    metadata = _harmless_json({text: [text]})
+    assert json.loads(metadata) == {text: [text]}
+    assert _harmless(metadata) == metadata
+    for value in (str(_harmless(text)), metadata):
+        for separator in ("\0", "|", ";", "\t", "[\n\r\u2028]", "[|;\t\n\r\u2028]"):
+            for cell in re.split(separator if "[" in separator else re.escape(separator), value):
+                bare = cell.lstrip(unseen)
+                is_text = "'" in cell[: len(cell) - len(bare)]
+                assert is_text or not bare.startswith(("=", "+", "-", "@", "％", "|"))
+
+
+@pytest.mark.parametrize("text", [" ", ";", "\t", "|", ";\ufeff", '"', "\n "])
 def test_escaping_formulas_takes_linear_time(text: str) -> None:
     def seconds(length: int) -> float:
         start = time.perf_counter()
@@ -214,4 +238,5 @@ def test_export_of_large_metadata_takes_little_more_memory_than_its_file(
     finally:
         tracemalloc.stop()
 
-    assert peak < 2.5 * len(content)
+    # Drivers of MariaDB hold all rows that a query returns, whatever is read of them at once.
+    assert peak < (3.5 if connection.vendor == "mysql" else 2.5) * len(content)

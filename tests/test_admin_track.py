@@ -257,6 +257,18 @@ class TestMetadataField:
         assert 'class="errorlist"' in page
         assert not VideoTask.objects.exists()
 
+    @pytest.mark.parametrize("levels", [30, *range(300, 1_000, 70), 2_000, 4_900])
+    def test_deep_metadata_is_rejected_however_deep(
+        self, admin_client: Client, levels: int
+    ) -> None:
+        metadata = '{"a":' + "[" * levels + "]" * levels + "}"
+
+        page = post(admin_client, "cgt-1", metadata).content.decode()
+
+        assert left_in(page, "metadata").replace(" ", "") == metadata.replace(" ", "")
+        assert 'class="errorlist"' in page
+        assert not VideoTask.objects.exists()
+
     def test_change_permission_merges_metadata_into_known_task(self, client: Client) -> None:
         login(client, "add", "change")
         VideoTask.objects.create(task_id="cgt-1", metadata={"product": 6, "size": "L"})

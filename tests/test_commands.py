@@ -124,6 +124,15 @@ class TestTrackCommand:
 
         assert "is not JSON" in refusal("octovid_track", "cgt-1", "--metadata", metadata)
 
+    @pytest.mark.parametrize("levels", [30, 330, 500, 900, 960, 990, 1_000, 2_000, 4_900])
+    def test_metadata_nested_too_deeply_is_refused_in_one_line(self, levels: int) -> None:
+        metadata = '{"a":' + "[" * levels + "]" * levels + "}"
+
+        text = refusal("octovid_track", "cgt-1", "--metadata", metadata)
+
+        assert "nested more than 30 levels" in text or "is not JSON" in text
+        assert "\n" not in text
+
     def test_missing_api_key_is_refused(self, configure: Callable[..., None]) -> None:
         configure(API_KEY="")
 

@@ -23,7 +23,7 @@ from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
 from octovid_django.enums import ACTIVE_STATUSES, FINAL_STATUSES, TaskStatus
-from octovid_django.exceptions import OctovidError, OctovidTaskIdError
+from octovid_django.exceptions import OctovidError, OctovidMetadataError, OctovidTaskIdError
 from octovid_django.models import GatewayState, VideoTask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,6 +208,23 @@ class TestTracking:
             VideoTask.objects.track("cgt-1", metadata=metadata)
 
         assert not VideoTask.objects.exists()
+
+    @pytest.mark.parametrize("levels", [30, 490, 960, 4_900, 100_000])
+    @pytest.mark.parametrize("kind", [dict, list, tuple])
+    def test_track_refuses_deep_metadata_however_deep(self, levels: int, kind: type) -> None:
+        value: Any = 7
+        for _ in range(levels):
+            value = {"value": value} if kind is dict else kind([1, value])
+
+        with pytest.raises(OctovidMetadataError, match="more than 30 levels deep"):
+            VideoTask.objects.track("cgt-1", metadata={"value": value})
+
+    def test_track_refuses_metadata_that_contains_itself(self) -> None:
+        metadata: dict[str, Any] = {}
+        metadata["values"] = [metadata] * 10
+
+        with pytest.raises(OctovidMetadataError):
+            VideoTask.objects.track("cgt-1", metadata=metadata)
 
     def test_track_accepts_metadata_30_levels_deep(self) -> None:
         VideoTask.objects.track("cgt-1", metadata=nested(30))

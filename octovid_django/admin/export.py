@@ -35,10 +35,11 @@ _UNSEEN = (
 """Blanks, controls, Unicode's “default ignorable” characters, and quotes."""
 _FORMULA = "[=+\\-@%|＝＋－＠％｜﹢﹣﹦﹫−]"
 _FIRST = re.compile(rf"{_UNSEEN}{_FORMULA}|[\t\r\n]")
-_LATER = re.compile(rf"([;|{_ENDS}]{_UNSEEN})({_FORMULA})")
+_LATER = re.compile(rf"([;|{_ENDS}]{_UNSEEN})(?={_FORMULA})")
 """What makes a spreadsheet take a text for a formula, also behind what nobody sees, or the rest of
 it, where it takes another character than the comma for the end of a cell (OWASP, “CSV
-Injection”)."""
+Injection”). A "|" is both: what follows it is looked at whatever it was taken for itself."""
+_LATER_IN_JSON = re.compile(f"{_LATER.pattern}({_FORMULA})")
 
 
 @admin.action(description=_("Export the selected tasks as CSV"), permissions=["view"])
@@ -80,15 +81,13 @@ def _rows(
 def _harmless(value: object) -> object:
     if not isinstance(value, str):
         return "" if value is None else value
-    first = _FIRST.match(value)
-    start = first[0] if first else ""
-    return ("'" if first else "") + start + _LATER.sub(r"\1'\2", value[len(start) :])
+    return ("'" if _FIRST.match(value) else "") + _LATER.sub(r"\1'", value)
 
 
 def _harmless_json(value: object) -> str:
     """The same in JSON, which has escapes for it: it reads as it did before."""
     text = json_text(value)
-    return _LATER.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text)
+    return _LATER_IN_JSON.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text)
 
 
 def _attached(response: HttpResponse, name: str) -> HttpResponse:
