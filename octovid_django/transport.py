@@ -7,12 +7,13 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from http.cookiejar import DefaultCookiePolicy
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import requests
 import urllib3
+from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 
 from octovid_django import __version__
@@ -88,6 +89,53 @@ def _without_frames(error: OctovidError) -> OctovidError:
     return error.with_traceback(None)
 
 
+class _Route(NamedTuple):
+    """What is the same for every request with the same settings, headers and environment."""
+
+    request: requests.PreparedRequest
+    adapter: BaseAdapter
+    environment: Mapping[str, Any]
+    """Proxies, the CA bundle and the like, as arguments of the adapter."""
+
+
+_ENVIRONMENT = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUEST_METHOD"),
+)
+"""The variables that requests reads for a request."""
+
+
+@lru_cache(maxsize=8)
+def _route(
+    pid: int, origin: str, key: str, headers: tuple[tuple[str, str], ...], _: tuple[str | None, ...]
+) -> _Route:
+    session = _session(pid)
+    environment = session.merge_environment_settings(
+        origin, proxies={}, stream=True, verify=None, cert=None
+    )
+    request = session.prepare_request(requests.Request("GET", origin, headers=dict(headers)))
+    return _Route(request, session.get_adapter(origin), environment)
+
+
+def _send(url: str, headers: Mapping[str, str], timeout: float) -> requests.Response:
+    """Send a GET past the session, which would work out the same anew for each."""
+    base_url = octovid_settings.BASE_URL
+    route = _route(
+        os.getpid(),
+        base_url,
+        octovid_settings.API_KEY,
+        tuple(headers.items()),
+        tuple(map(os.environ.get, _ENVIRONMENT)),
+    )
+    request = requests.PreparedRequest()
+    request.method, request.url = "GET", url
+    request.headers = route.request.headers.copy()
+    request._cookies = route.request._cookies
+    request.hooks = route.request.hooks
+    return route.adapter.send(request, timeout=timeout, **route.environment)
+
+
 @contextmanager
 def response_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
     """Give the open response to a GET with the key, to be read within ``TIMEOUT`` seconds.
@@ -100,18 +148,9 @@ def response_to(url: str, headers: Mapping[str, str] | None = None) -> Iterator[
         OctovidSettingsError: ``API_KEY`` or another setting is missing or wrong.
         OctovidConnectionError: No complete response came within ``TIMEOUT`` seconds.
     """
-    session = _session(os.getpid())
-    prepared = session.prepare_request(requests.Request("GET", url, headers=headers))
-    prepared.url = url  # requests has decoded the dots again
     timeout = octovid_settings.TIMEOUT
-    environment = session.merge_environment_settings(
-        url, proxies={}, stream=True, verify=None, cert=None
-    )
     try:
-        with (
-            deadline(timeout),
-            session.send(prepared, timeout=timeout, **environment) as response,
-        ):
+        with deadline(timeout), _send(url, headers or {}, timeout) as response:
             yield response
     except (
         requests.RequestException,
