@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from requests import Response
 
@@ -64,10 +65,16 @@ def read_body(response: Response) -> bytes:
         raise OctovidResponseError(
             "the gateway's response has a Content-Encoding that was not requested"
         )
-    pieces = _limited(_pieces(response))
+    pieces: Iterator[bytes] = _limited(_pieces(response))
+    if encoding == ENCODING:
+        pieces = filter(None, _limited(decompressed(pieces)))
+    first = next(pieces, b"")
+    second = next(pieces, b"")
+    if not second and sum(map(first.count, (b"[", b"{"))) <= MAX_NESTING:
+        return first  # whatever its brackets are for: one piece exceeds no other bound
     outline = Outline()
     try:
-        for piece in _limited(decompressed(pieces)) if encoding == ENCODING else pieces:
+        for piece in chain((first, second), pieces):
             outline.feed(piece)
     except TooMuch as error:
         if 200 <= response.status_code < 300 and not is_page(response.headers, b""):

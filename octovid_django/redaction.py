@@ -77,7 +77,9 @@ class Redaction:
 
     def redact(self, text: str) -> str:
         """Do as the function ``redact``."""
-        return _also_unescaped(_beginning(text, _MAX_TEXT), self._redacted) if text else ""
+        if len(text) < SHORTEST_KEY and _SHORT_WORD.fullmatch(text):
+            return text
+        return _also_unescaped(_beginning(text, _MAX_TEXT), self._redacted)
 
     def _redacted(self, text: str) -> str:
         return _redacted(text, self._parts)
@@ -440,6 +442,8 @@ _ORDINARY = re.compile(
     r"[a-z]{1,15}|[A-Z][a-z]{1,15}|\d{1,14}|\d{1,5}[a-zA-Z]{1,2}\d{0,5}|[a-z]{1,4}\d{1,3}"
 )
 """A word or a number, such as ``failed``, ``720p``, ``1280x720``, ``h264``."""
+_SHORT_WORD = re.compile(rf"(?:{_ORDINARY.pattern}|\d{{1,3}}:\d{{1,3}})?")
+"""One of these, or an aspect ratio: a short one holds no secret."""
 
 
 def _parts_of_links(links: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -131,7 +131,7 @@ def _send(url: str, headers: Mapping[str, str], timeout: float) -> requests.Resp
     request = requests.PreparedRequest()
     request.method, request.url = "GET", url
     request.headers = route.request.headers.copy()
-    request._cookies = route.request._cookies
+    request._cookies = route.request._cookies  # type: ignore[attr-defined]
     request.hooks = route.request.hooks
     return route.adapter.send(request, timeout=timeout, **route.environment)
 

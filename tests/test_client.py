@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
@@ -192,6 +193,14 @@ class TestResponse:
         gateway.default = responds_packed(4096)
 
         assert "JSON" in str(error_of(gateway, gateway.default)), "blanks: unpacked, but no JSON"
+
+    def test_gzip_response_that_comes_byte_by_byte_is_read(self, gateway: Gateway) -> None:
+        body = json.dumps({"code": "success", "data": {"task_id": "t", "status": "QUEUED"}})
+        packed = gzip.compress(body.encode())
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        gateway.default = drips(packed, after=head.encode(), pause=0.001)
+
+        assert query_task("t").status == TaskStatus.QUEUED
 
     def test_response_with_byte_order_mark_is_read(self, gateway: Gateway) -> None:
         body = {"code": "success", "data": {"task_id": "t", "status": "QUEUED"}}
