@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
 from octovid_django.models import GatewayState, VideoTask, VideoTaskQuerySet
-from octovid_django.pause import is_of_these_settings, is_outage
+from octovid_django.pause import is_of_these_settings, is_outage, own_words
 from octovid_django.problem import MAX_COUNTED, Mask, Problem, length_text, moment_text, span_text
 
 PROBE_GRACE = timedelta(minutes=1)
@@ -28,21 +28,22 @@ A_YEAR = timedelta(days=365)
 """No video takes longer, whatever times the gateway reports."""
 
 
-def unreachable(state: GatewayState) -> Problem | None:
+def unreachable(state: GatewayState, *, may_quote: bool) -> Problem | None:
     """There is an outage: no poll has a response."""
     if not is_outage(state) or not VideoTask.objects.polled().exists():
         return None
+    reason = state.failure_reason if may_quote else own_words(state.failure_reason)
     return Problem(
         "unreachable",
         _(
             "The gateway has not responded for %(time)s: %(reason)s. Check BASE_URL and the "
             "network; polling goes on by itself."
         )
-        % {"time": length_text(state.failing_since), "reason": state.failure_reason.rstrip(".")},
+        % {"time": length_text(state.failing_since), "reason": reason.rstrip(".")},
     )
 
 
-def paused(state: GatewayState) -> Problem | None:
+def paused(state: GatewayState, *, may_quote: bool) -> Problem | None:
     """All polling of the account is paused, or its probe has not succeeded yet."""
     until = state.paused_until
     if not (state.pause_count and state.pause_reason and until and is_of_these_settings(state)):
@@ -53,7 +54,7 @@ def paused(state: GatewayState) -> Problem | None:
         return None  # the reason is outdated, or no task is polled that could be the probe
     message = _("Polling is paused, the next probe is due at %(until)s: %(reason)s") % {
         "until": moment_text(until),
-        "reason": state.pause_reason,
+        "reason": state.pause_reason if may_quote else own_words(state.pause_reason),
     }
     if state.is_rate_limited:
         advice = _("Raise POLL_INTERVAL, lower CONCURRENCY, or have the quota of the key raised.")

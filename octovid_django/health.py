@@ -34,17 +34,21 @@ _DATABASE_ERRORS = [f": {error.__name__}" for error in (OperationalError, Interf
 """How a database error stands in ``delivery_error``, after the name of the receiver."""
 
 
-def problems(tasks: VideoTaskQuerySet | None = None, mask: Mask = unmasked) -> list[Problem]:
+def problems(
+    tasks: VideoTaskQuerySet | None = None, mask: Mask = unmasked, *, may_quote: bool = True
+) -> list[Problem]:
     """Return the present problems, the gravest first; none where all is well.
 
     Args:
         tasks: Only consider these tasks; by default all.
         mask: Gets each task that is named, and returns what may be shown of it.
+        may_quote: Whether to quote what the gateway says in the reason of a pause or an outage:
+            it may be about any task.
     """
     if tasks is None:
         tasks = VideoTask.objects.all()
     state = GatewayState.objects.filter(name=ACCOUNT).first() or GatewayState(name=ACCOUNT)
-    gateway = unreachable(state) or paused(state)
+    gateway = unreachable(state, may_quote=may_quote) or paused(state, may_quote=may_quote)
     idle = None if gateway else _overdue(tasks) or _never_ran(state, tasks)
     undelivered = _undelivered(tasks)
     if (idle or undelivered) and (broker := _broker()):

@@ -8,6 +8,7 @@ Everything is written by compare-and-swap, so that of several workers one writes
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
@@ -38,6 +39,8 @@ OUTAGE_AFTER = timedelta(seconds=30)
 OUTAGE_AFTER_BATCHES = 2
 """It is an outage once there was no response for so long, and in so many batches in a row."""
 MOST_SWAPS = 10
+_STATUS = re.compile(r"(?:the gateway responded with )?[0-9]{3} [^:,.]*")
+"""How a reason begins where there was a response, in words of ours."""
 
 _rows = GatewayState.objects.filter(name=ACCOUNT)
 
@@ -101,6 +104,16 @@ def pause(state: GatewayState, error: OctovidAccountError) -> None:
     if has_paused:
         seconds = length.total_seconds()
         logger.error("Account %s: polling paused for %d s: %s", ACCOUNT, seconds, error)
+
+
+def own_words(reason: str) -> str:
+    """Return what is the app's own of the reason of a pause or an outage.
+
+    That is the status of the response, without what the response says, which may be about one task;
+    or else all of it, such as ``Connection refused``.
+    """
+    status = _STATUS.match(reason)
+    return status[0].rstrip() if status else reason
 
 
 def resume(state: GatewayState) -> None:

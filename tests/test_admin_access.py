@@ -21,9 +21,11 @@ from django.utils import timezone
 
 from octovid_django.admin import VideoTaskAdmin
 from octovid_django.admin.buttons import PRESSED
-from octovid_django.models import VideoTask
+from octovid_django.models import GatewayState, VideoTask
 from octovid_django.pause import gateway_state
+from octovid_django.refresh import refresh_due, refresh_tasks
 from tests.broker import take_messages
+from tests.gateway import Behaviour, Gateway, responds, sends
 
 pytestmark = pytest.mark.django_db
 
@@ -190,6 +192,15 @@ class TestSaveAsNew:
             save_as = True
 
         assert Admin(VideoTask, site).save_as is False
+
+
+PRIVATE = "prompt of alice"
+
+
+def fails(status: int, **fields: str) -> Behaviour:
+    """A response about the task that is polled."""
+    text = f"{PRIVATE} (GET /v1/video/generations/cgt-private0), (cgt-private1)"
+    return responds(status, {"error": {"message": text, **fields}})
 
 
 class SelectiveAdmin(VideoTaskAdmin):
@@ -430,6 +441,73 @@ class TestObjectPermissions:
             assert ("visible" in box) is not is_hidden
             assert "of a customer" not in box or not is_hidden
         assert len(boxes) == 1
+
+    @pytest.mark.parametrize("is_narrowed", [True, False])
+    @pytest.mark.parametrize(
+        ("behaviour", "shown"),
+        [
+            (fails(404, type="invalid_request_error"), "404 Not Found"),
+            (fails(403), "403 Forbidden"),
+            (fails(401), "401 Unauthorized"),
+            (fails(429), "429 Too Many Requests"),
+            (fails(503), "503 Service Unavailable"),
+            (responds(404, f"<h1>{PRIVATE}</h1>", Content_Type="text/html"), "404 Not Found"),
+            (responds(200, f"<h1>{PRIVATE}</h1>", Content_Type="text/html"), "200 and a page"),
+            (responds(302, Location="https://cgt-private.example/"), "302 Found"),
+            (sends(f"{PRIVATE} cgt-private\r\n\r\n".encode()), "has not responded"),
+        ],
+        ids=["404", "403", "401", "429", "503", "page 404", "page 200", "redirect", "no HTTP"],
+    )
+    def test_reason_of_pause_or_outage_above_list_quotes_nothing_of_hidden_task(
+        self,
+        *,
+        admin_client: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        gateway: Gateway,
+        behaviour: Behaviour,
+        shown: str,
+        is_narrowed: bool,
+    ) -> None:
+        if is_narrowed:
+            monkeypatch.setattr(
+                VideoTaskAdmin,
+                "get_queryset",
+                lambda self, request: VideoTask.objects.exclude(task_id__startswith="cgt-private"),
+            )
+        else:
+            monkeypatch.setattr(
+                VideoTaskAdmin,
+                "has_view_or_change_permission",
+                lambda self, request, obj=None: obj is None or "private" not in obj.task_id,
+            )
+        gateway.default = behaviour
+        hidden = [VideoTask.objects.create(task_id=f"cgt-private{n}") for n in range(2)]
+        for task in hidden:
+            refresh_tasks([task])
+        GatewayState.objects.exclude(failing_since=None).update(
+            failing_since=timezone.now() - timedelta(minutes=5)
+        )
+
+        live = admin_client.get(url_of("live", None), {"above": "problems"})
+        page = admin_client.get(url_of("changelist", None)).content.decode()
+
+        (box,) = re.findall('<div class="octovid-problems".*?</div>', page, re.DOTALL)
+        for text in (live.json()["above"]["problems"], box):
+            assert shown in text
+            assert "private" not in text
+            assert PRIVATE not in text
+
+    def test_reason_of_pause_above_list_is_quoted_in_full_to_who_may_view_all_tasks(
+        self, admin_client: Client, gateway: Gateway
+    ) -> None:
+        gateway.default = fails(401)
+        VideoTask.objects.create(task_id="cgt-private0")
+        refresh_due()
+
+        page = admin_client.get(url_of("changelist", None)).content.decode()
+
+        (box,) = re.findall('<div class="octovid-problems".*?</div>', page, re.DOTALL)
+        assert PRIVATE in box
 
     def test_pages_of_hidden_task_and_buttons_of_frozen_task_are_forbidden(
         self, admin_client: Client, tasks: list[VideoTask]

@@ -43,7 +43,11 @@ class Bar:
 
 
 def above(
-    tasks: VideoTaskQuerySet, filters: Collection[Any], mask: Mask = unmasked
+    tasks: VideoTaskQuerySet,
+    filters: Collection[Any],
+    mask: Mask = unmasked,
+    *,
+    may_quote: bool = True,
 ) -> dict[str, Any]:
     """Return the problems and counts above the list, which ``live.js`` updates with its rows.
 
@@ -51,14 +55,16 @@ def above(
         tasks: All that the user may see.
         filters: Those that the list has.
         mask: As of ``problems``.
+        may_quote: As of ``problems``.
     """
 
     def query(problem: Problem) -> str | None:
         filter_, value = FILTERS.get(problem.code, (None, ""))
         return f"{filter_.parameter_name}={value}" if filter_ and filter_ in filters else None
 
+    found = problems(tasks, mask, may_quote=may_quote)
     return {
-        "problems": [(each, query(each)) for each in (*problems(tasks, mask), *_expiring(tasks))],
+        "problems": [(each, query(each)) for each in (*found, *_expiring(tasks))],
         "counts": [
             (each, cells.tone(each.status), _number(each.count) + ("+" if each.is_cut else ""))
             for each in statistics.status_counts(tasks)

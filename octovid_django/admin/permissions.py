@@ -1,9 +1,10 @@
 """Which of many tasks a user may see or change, where a site decides that for each one.
 
 Django's own pages of one object call ``has_view_permission(request, obj)`` and its likes. Whatever
-shows or changes several tasks at once checks here, for each of them. Only what is counted is of
-all that ``get_queryset()`` gives, above the list and by a search: a site whose users must not
-learn that a task exists hides it there.
+shows or changes several tasks at once checks here, for each of them. Where there may be others, a
+user reads nothing of what the gateway says about the account: it may be about one of them. Only
+what is counted is of all that ``get_queryset()`` gives, above the list and by a search: a site
+whose users must not learn that a task exists hides it there.
 """
 
 from __future__ import annotations
@@ -86,6 +87,18 @@ def masking(model_admin: TaskAdmin, request: HttpRequest) -> Callable[[VideoTask
         return task
 
     return mask
+
+
+def may_view_all(model_admin: TaskAdmin, request: HttpRequest, tasks: VideoTaskQuerySet) -> bool:
+    """Return whether there can be no task that the user may not view.
+
+    Args:
+        model_admin: As of ``asking``.
+        request: Of the user.
+        tasks: All that ``get_queryset()`` returns.
+    """
+    is_narrowed = bool(tasks.query.where) or tasks.model._meta.concrete_model is not VideoTask
+    return not is_narrowed and asking(model_admin, request, ["view"]) is None
 
 
 def guarded(get_actions: GetActions) -> GetActions:

@@ -45,7 +45,7 @@ from octovid_django.admin.filters import DeliveryFilter, LinkFilter, ModelFilter
 from octovid_django.admin.forms import VideoTaskForm
 from octovid_django.admin.live import render
 from octovid_django.admin.pages import TEMPLATES
-from octovid_django.admin.permissions import guarded, masking, permitted
+from octovid_django.admin.permissions import guarded, masking, may_view_all, permitted
 from octovid_django.admin.responses import make_inert
 from octovid_django.admin.search import (
     MAX_CHARACTERS,
@@ -165,8 +165,13 @@ class VideoTaskAdmin(ButtonsMixin, TrackMixin, ColumnsMixin):
         return super().changelist_view(request, context)
 
     def _above(self, request: HttpRequest) -> dict[str, Any]:
-        tasks, mask = self._visible_to(request), masking(self, request)
-        above = overview.above(tasks, self.get_list_filter(request), mask)
+        tasks = self._visible_to(request)
+        above = overview.above(
+            tasks,
+            self.get_list_filter(request),
+            masking(self, request),
+            may_quote=may_view_all(self, request, tasks),
+        )
         return above | {"list_url": self._url("changelist")}
 
     def get_urls(self) -> list[URLPattern]:
